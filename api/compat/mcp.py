@@ -16,14 +16,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.answers.problems import CATALOGUE as PROBLEMS
-from api.middleware.cache import behind_cache
+from api.middleware.cache import ask
 from indexer.client.asking import query
 from indexer.config import program_version
 from indexer.errors import DeaiError, InputError, did_you_mean
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult, Resource, Tool
     from starlette.types import Receive, Scope, Send
 
-    from api.local import LocalTransport
-    from indexer.client.asking import Asker, Reply
 
 Json = dict[str, Any]
 TEXTS = files(__package__)
@@ -56,7 +54,7 @@ class Route:
     preset: Mapping[str, Any]
     body: frozenset[str]
 
-    async def answer(self, asker: Asker, arguments: Mapping[str, Any]) -> CallToolResult:
+    async def answer(self, app: FastAPI, arguments: Mapping[str, Any]) -> CallToolResult:
         """What REST answers, as data and as the same text; a refusal is an error with its sentence."""
         from mcp_types import CallToolResult, TextContent
 
@@ -73,8 +71,11 @@ class Route:
                 raise InputError(f'{self.tool.name} has no argument "{unknown}": {there}')
             body = {name: values.pop(name) for name in self.body & values.keys()}
             payload = json.dumps(body).encode() if self.body else None
-            reply = await asker.get(PLACE.sub(fill, self.path), query(**values), body=payload)
-            return CallToolResult(content=[TextContent(text=reply.body.decode())], structured_content=reply.json())
+            path = PLACE.sub(fill, self.path)
+            status, answer = await ask(app, f"{path}?{urlencode(query(**values))}", body=payload)
+            if status != 200:
+                raise InputError(json.loads(answer)["detail"])
+            return CallToolResult(content=[TextContent(text=answer.decode())], structured_content=json.loads(answer))
         except DeaiError as error:
             return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
 
@@ -150,11 +151,11 @@ def _untitled(schema: Json) -> Json:
     return {key: value for key, value in schema.items() if key != "title" or not isinstance(value, str)}
 
 
-async def resources_of(read: Callable[[str], Awaitable[Reply]]) -> list[Resource]:
+async def resources_of(read: Callable[[str], Awaitable[str]]) -> list[Resource]:
     """The resources of the catalogue, those of an index once for each."""
     from mcp_types import Resource
 
-    indices = [row["id"] for row in (await read("/v1/indices")).json()["data"]]
+    indices = [row["id"] for row in json.loads(await read("/v1/indices"))["data"]]
     addresses = [
         (path.format(index_id=index_id), entry)
         for path, entry in CATALOGUE["resources"].items()
@@ -163,16 +164,13 @@ async def resources_of(read: Callable[[str], Awaitable[Reply]]) -> list[Resource
     return [Resource(uri=SCHEME + address, name=address, **entry) for address, entry in addresses]
 
 
-def server_over(transport: LocalTransport, document: Json) -> Server:
-    """The server over an API in this process, which this OpenAPI document describes."""
+def server_over(app: FastAPI) -> Server:
+    """The server over the API of this process."""
     import mcp_types as types
     from mcp.server.lowlevel import Server
     from mcp.shared.exceptions import MCPError
 
-    from indexer.client.asking import Patience
-
-    routes = routes_of(document)
-    asker = transport.asker(Patience(attempts=1))  # whether to ask again is the agent's to decide
+    routes = routes_of(app.openapi())
 
     async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[route.tool for route in routes.values()])
@@ -181,13 +179,13 @@ def server_over(transport: LocalTransport, document: Json) -> Server:
         if params.name not in routes:
             text = f'There is no tool "{params.name}".{did_you_mean(params.name, routes)}'
             raise MCPError(types.INVALID_PARAMS, text)
-        return await routes[params.name].answer(asker, params.arguments or {})
+        return await routes[params.name].answer(app, params.arguments or {})
 
-    async def read(path: str) -> Reply:
-        try:
-            return await asker.get(path)
-        except DeaiError as error:  # the library would say of it that the server failed
-            raise MCPError(types.INTERNAL_ERROR, str(error)) from None
+    async def read(path: str) -> str:
+        status, body = await ask(app, path)
+        if status != 200:
+            raise MCPError(types.INTERNAL_ERROR, json.loads(body)["detail"])
+        return body.decode()
 
     async def list_resources(context: Any, params: Any) -> types.ListResourcesResult:
         return types.ListResourcesResult(resources=await resources_of(read))
@@ -196,7 +194,7 @@ def server_over(transport: LocalTransport, document: Json) -> Server:
         resource = next((item for item in await resources_of(read) if item.uri == params.uri), None)
         if resource is None:
             raise MCPError(types.INVALID_PARAMS, f'There is no resource "{params.uri}"; the list names those there are')
-        text = (await read(resource.name)).body.decode()
+        text = await read(resource.name)
         content = types.TextResourceContents(uri=resource.uri, mime_type=resource.mime_type, text=text)
         return types.ReadResourceResult(contents=[content])
 
@@ -219,8 +217,7 @@ async def serve_stdio(store: Store) -> None:
 
     from api.local import open_local
 
-    transport = open_local(store)
-    server = server_over(transport, transport.app.openapi())
+    server = server_over(open_local(store).app)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
@@ -234,17 +231,12 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.server is None:
-            self.server = await to_thread(self._make)
+            self.server = await to_thread(server_over, self.app)
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
         manager = StreamableHTTPSessionManager(self.server, stateless=True, json_response=True)
         async with manager.run():
             await manager.handle_request(scope, receive, send)
-
-    def _make(self) -> Server:
-        from api.local import LocalTransport
-
-        return server_over(LocalTransport(behind_cache(self.app)), self.app.openapi())
 
 
 router = APIRouter(include_in_schema=False)

@@ -156,37 +156,33 @@ class CacheMiddleware(HttpMiddleware):
             release()
 
 
-def behind_cache(app: FastAPI) -> RequestId:
-    """The application behind nothing but its cache, for requests of our own, whose asker was judged or is nobody.
-
-    A failure is logged, and answered.
-    """
-    return RequestId(Failures(CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)))
-
-
-async def ask(app: FastAPI, address: str, *, root: str, word: bytes = b"application/json") -> tuple[int, bytes]:
+async def ask(
+    app: FastAPI, address: str, *, root: str = "", word: bytes = b"application/json", body: bytes | None = None
+) -> tuple[int, bytes]:
     """Status and body of what the application answers at an address of its own, from the cache where it is there.
 
-    `root` is the path that it is served below, with which the address begins; `word` is what Accept says.
+    `root` is the path that it is served below, with which the address begins; `word` is what Accept says. With a `body`
+    it is a POST.
     """
     path, _, query = address.partition("?")
     scope: Scope = {
-        "type": "http", "method": "GET", "path": unquote(path), "raw_path": path.encode(), "root_path": root,
-        "query_string": query.encode(), "headers": [(b"accept", word)], "scheme": "http", "server": ("", 80),
-        "http_version": "1.1",
+        "type": "http", "method": "GET" if body is None else "POST", "http_version": "1.1", "scheme": "http",
+        "server": ("", 80), "root_path": root, "path": unquote(path), "raw_path": path.encode(),
+        "query_string": query.encode(), "headers": [(b"accept", word)],
     }  # fmt: skip
     messages: list[Message] = []
+    coming: list[Message] = [{"type": "http.request", "body": body or b"", "more_body": False}]
 
     async def take(message: Message) -> None:
         messages.append(message)
 
-    await behind_cache(app)(scope, _nothing_comes, take)
+    async def give() -> Message:  # whoever waits for the asker to leave waits for ever
+        return coming.pop() if coming else await asyncio.get_running_loop().create_future()
+
+    # Behind nothing but the cache: whoever asks was judged, or is nobody. A failure is logged, and answered.
+    inside = RequestId(Failures(CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)))
+    await inside(scope, give, take)
     return messages[0]["status"], b"".join(message.get("body", b"") for message in messages)
-
-
-async def _nothing_comes() -> Message:
-    """The end of a request without a body."""
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def key_of(scope: Scope) -> Key:
