@@ -13,7 +13,7 @@ from seeded import HOURS, NOW, SLUGS, START, UNITS, latent
 from seeded import rebalance as seeded_rebalance
 
 from api.app import create_app
-from api.routes import indices, members
+from api.routes import indices
 from api.routes import levels as level_routes
 from indexer.store.db import Store
 from indexer.store.rows import SupplyRow
@@ -124,7 +124,7 @@ def test_as_of_shows_what_was_known_then(client: TestClient) -> None:
 def test_constituents_have_weights_drift_and_contributions_that_add_up(client: TestClient) -> None:
     at = "2024-09-01T05:00:00Z"
     answer = client.get("/v1/indices/deai/constituents", params={"at": at}).json()
-    members.Constituents.model_validate(answer)
+    indices.Constituents.model_validate(answer)
     prices = latent()[1]
     now = prices[(parse_instant(at) - START) // HOUR_US] * UNITS
     base = prices[200 * 24] * UNITS
@@ -157,7 +157,7 @@ def test_a_constituent_names_the_block_its_supply_was_read_at(own: Store) -> Non
     client = TestClient(create_app(own, clock=lambda: NOW))
     at = {"at": "2024-09-01T05:00:00Z"}  # reviewed on 2024-07-14
     answer = client.get("/v1/indices/deai/constituents", params=at).json()
-    members.Constituents.model_validate(answer)
+    indices.Constituents.model_validate(answer)
     found = {
         one["asset"]: (one["supply_observed_at"], one["supply_block"], one["supply_link"]) for one in answer["data"]
     }
@@ -185,7 +185,7 @@ def test_constituents_before_the_base_are_not_found(client: TestClient) -> None:
 
 def test_rebalances_carry_the_evidence_unless_not_wanted(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai/rebalances").json()
-    members.Rebalances.model_validate(answer)
+    indices.Rebalances.model_validate(answer)
     assert [one["kind"] for one in answer["data"]] == ["base", "rebalance", "rebalance"]
     assert answer["data"][0]["entered"] == SLUGS
     assert answer["data"][1]["items"][0]["reason"] == "eligible"
@@ -196,7 +196,7 @@ def test_rebalances_carry_the_evidence_unless_not_wanted(client: TestClient) -> 
 
 def test_methodology_is_given_as_file_and_as_data(client: TestClient) -> None:
     answer = client.get("/v1/indices/deai/methodology").json()
-    members.MethodologyAnswer.model_validate(answer)
+    indices.MethodologyAnswer.model_validate(answer)
     assert answer["rules"]["selection"]["target"] == 4
     assert answer["rules"]["base_date"] == "2024-01-01T00:00:00Z"
     assert 'id = "deai"' in answer["text"]
