@@ -102,7 +102,7 @@ def create_app(
         keys=keys,
         limits=limits,
         pictures=Beside("picture", waiting=4, within_s=20.0),
-        backtests=Beside("backtest", waiting=1, within_s=120.0),
+        backtests=Beside("backtest", waiting=1, within_s=120.0, once=True),
         requests=requests.Requests(),
         refresh=lambda: cache.publish(read_version(store)),
     )

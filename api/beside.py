@@ -22,12 +22,13 @@ T = TypeVar("T")
 class Beside:
     """One process, started with the first work. At most `waiting` are in it or wait for it, `within_s` seconds each.
 
-    Safe for several threads.
+    With `once` (and one in it) it ends with each work and gives back what that took. Safe for several threads.
     """
 
-    def __init__(self, noun: str, *, waiting: int, within_s: float) -> None:
+    def __init__(self, noun: str, *, waiting: int, within_s: float, once: bool = False) -> None:
         self.noun = noun
         self.within_s = within_s
+        self.once = once
         self._turns = threading.BoundedSemaphore(waiting)
         self._guard = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
@@ -40,6 +41,9 @@ class Beside:
             except (BrokenProcessPool, CancelledError, LateError):
                 self.close()  # the next work has a process of its own
                 raise BusyError(f"The {self.noun} was not ready in time; ask again in a few seconds") from None
+            finally:
+                if self.once:
+                    self.close()
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -15,17 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
-from api.answers.encode import (
-    MEDIA_TYPES,
-    FileKind,
-    as_json_times,
-    as_rows,
-    instants,
-    iso_times,
-    json_bytes,
-    table_as,
-    to_csv,
-)
+from api.answers import encode
 from api.answers.params import Shape, TableFormat, wants_csv
 from api.answers.problems import declared, problem
 from indexer.times import DAY_US, HOUR_US
@@ -92,7 +82,7 @@ class Answer(JSONResponse):
         self.keep = keep and cache_control != NEVER
         self.closed = cache_control in (CLOSED, PINNED)
         self.made_s, self.asked = 0.0, 0  # when it was kept, and how often it was asked for since
-        self.body: bytes = content if isinstance(content, bytes) else json_bytes(content)
+        self.body: bytes = content if isinstance(content, bytes) else encode.json_bytes(content)
         self.raw_headers = [
             (b"content-type", self.media_type.encode("latin-1")),
             (b"cache-control", cache_control.encode("latin-1")),
@@ -168,8 +158,12 @@ def parquet_answer(columns: Mapping[str, Any]) -> Answer:
     """A table as a Parquet file; its `time` is in microseconds."""
     import pyarrow as pa
 
-    table = pa.table({**columns, "time": instants(columns["time"])})
-    return Answer(table_as(FileKind.PARQUET, table), media_type=MEDIA_TYPES[FileKind.PARQUET], compress=False)
+    table = pa.table({**columns, "time": encode.instants(columns["time"])})
+    return Answer(
+        encode.table_as(encode.FileKind.PARQUET, table),
+        media_type=encode.MEDIA_TYPES[encode.FileKind.PARQUET],
+        compress=False,
+    )
 
 
 def csv_answer(
@@ -180,7 +174,7 @@ def csv_answer(
     more = {"X-Count": str(len(next(iter(table.values())))), **(headers or {})}
     if simulated:
         more["X-Simulated"] = "true"
-    return Answer(to_csv(table), media_type=CSV, headers=more, **options)
+    return Answer(encode.to_csv(table), media_type=CSV, headers=more, **options)
 
 
 def table_answer(
@@ -195,9 +189,11 @@ def table_answer(
     """Columns of equal length, `time` in microseconds, after what is said of them: as JSON, or alone as CSV."""
     times = columns["time"]
     if wants_csv(request, format):
-        return csv_answer({**columns, "time": iso_times(times)}, simulated=head.get("simulated", False), **options)
-    columns = {**columns, "time": as_json_times(times)}
-    data = columns if shape is Shape.COLUMNS else as_rows(columns)
+        return csv_answer(
+            {**columns, "time": encode.iso_times(times)}, simulated=head.get("simulated", False), **options
+        )
+    columns = {**columns, "time": encode.as_json_times(times)}
+    data = columns if shape is Shape.COLUMNS else encode.as_rows(columns)
     return Answer({**head, "count": len(times), "data": data}, **options)
 
 

@@ -12,21 +12,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from api.answers import params
 from api.answers.answer import CSV, Answer, file_of
 from api.answers.encode import as_decimal_text, level_at, rows_to_csv, status_name
-from api.answers.params import (
-    AsOf,
-    Decimals,
-    DecimalsParam,
-    IndexId,
-    InstantUs,
-    QuietFormatParam,
-    TableFormat,
-    Window,
-    WindowParam,
-    public_path,
-    wants_csv,
-)
 from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, list_of, made_of, to_wire, wire_model
 from api.answers.services import StoreDep
@@ -77,19 +65,21 @@ def list_indices(store: StoreDep) -> Response:
 
 
 @router.get("/{index_id}", response_model=IndexDetail, summary="One index")
-def get_index(request: Request, store: StoreDep, index_id: IndexId) -> Response:
+def get_index(request: Request, store: StoreDep, index_id: params.IndexId) -> Response:
     """One index, with the addresses of everything about it."""
     row = read_index(store, index_id)
-    here = public_path(request)
+    here = params.public_path(request)
     links = {"self": here, **{noun.replace("/", "_"): f"{here}/{noun}" for noun in NOUNS}}
     return Answer({**_summary(store, row), "links": links})
 
 
 @router.get("/{index_id}/latest", response_model=Latest, summary="The newest level")
-def get_latest(store: StoreDep, index_id: IndexId, decimals: DecimalsParam = Decimals.NUMBER) -> Response:
+def get_latest(
+    store: StoreDep, index_id: params.IndexId, decimals: params.DecimalsParam = params.Decimals.NUMBER
+) -> Response:
     """The newest level with its status and changes, flat. 409 while the index has no levels."""
     latest = latest_of(store, index_id)
-    return Answer(as_decimal_text(latest) if decimals is Decimals.STRING else latest)
+    return Answer(as_decimal_text(latest) if decimals is params.Decimals.STRING else latest)
 
 
 def latest_of(store: Store, index_id: str) -> dict[str, Any]:
@@ -171,7 +161,8 @@ Rebalances = list_of("Rebalances", Rebalance, base=OfIndex, notes=list[Note])  #
 
 MethodologyAnswer = wire_model(models.MethodologyFile, "MethodologyAnswer")
 At = Annotated[
-    InstantUs | None, Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"])
+    params.InstantUs | None,
+    Query(description="Instant; the newest level's when not given", examples=["2025-01-27T21:00:00Z"]),
 ]
 
 
@@ -184,11 +175,11 @@ At = Annotated[
 def list_constituents(
     request: Request,
     store: StoreDep,
-    index_id: IndexId,
+    index_id: params.IndexId,
     *,
     at: At = None,
-    as_of: AsOf = None,
-    format: QuietFormatParam = None,
+    as_of: params.AsOf = None,
+    format: params.QuietFormatParam = None,
 ) -> Response:
     """Who is in the index at `at`, heaviest first, with weights from the prices then, drift and contributions."""
     index = read_index(store, index_id)
@@ -196,7 +187,7 @@ def list_constituents(
     rows = read_constituents(store, index_id, at_us, as_of_us=as_of)
     true_at = read_supply_times(store, index_id, at_us, as_of_us=as_of)
     data = _constituents(store, index_id, rows, true_at=true_at, at_us=at_us, as_of_us=as_of)
-    if wants_csv(request, format):
+    if params.wants_csv(request, format):
         return _csv(data, simulated=index.simulated)
     squares = [row.weight**2 for row in rows if row.weight is not None]
     whole = bool(squares) and len(squares) == len(rows)
@@ -220,10 +211,10 @@ def list_constituents(
     summary="Constituents as CSV, for sheets",
 )
 def constituents_csv(
-    request: Request, store: StoreDep, index_id: IndexId, *, at: At = None, as_of: AsOf = None
+    request: Request, store: StoreDep, index_id: params.IndexId, *, at: At = None, as_of: params.AsOf = None
 ) -> Response:
     """The same as /constituents under an address that sheets and frames take without more."""
-    return list_constituents(request, store, index_id, at=at, as_of=as_of, format=TableFormat.CSV)
+    return list_constituents(request, store, index_id, at=at, as_of=as_of, format=params.TableFormat.CSV)
 
 
 def _csv(data: list[dict[str, Any]], *, simulated: bool) -> Answer:
@@ -295,10 +286,10 @@ def _readings(store: Store, decided: dict[str, tuple[str, datetime]], *, as_of_u
 @members.get("/rebalances", response_model=Rebalances, summary="Rebalancings and reconstitutions")
 def list_rebalances(
     store: StoreDep,
-    index_id: IndexId,
+    index_id: params.IndexId,
     *,
-    window: WindowParam,
-    as_of: AsOf = None,
+    window: params.WindowParam,
+    as_of: params.AsOf = None,
     items: Annotated[bool, Query(description="With each candidate and the evidence for the decision")] = True,
 ) -> Response:
     """Every change of units in [start, end), oldest first: weights drifted and target, turnover, divisors, reasons.
@@ -313,7 +304,7 @@ def list_rebalances(
     return Answer({"index": index.id, "simulated": index.simulated, "count": len(data), "notes": notes, "data": data})
 
 
-def _within(note: NoteRow, window: Window) -> bool:
+def _within(note: NoteRow, window: params.Window) -> bool:
     """Whether a note is about any of the time in [start, end)."""
     start, end = to_us(note.start_at), note.end_at
     last = start if note.kind in REVIEWS else None if end is None else to_us(end)
@@ -322,7 +313,7 @@ def _within(note: NoteRow, window: Window) -> bool:
 
 
 @members.get("/methodology", response_model=MethodologyAnswer, summary="The rules, as file and as data")
-def get_methodology(store: StoreDep, index_id: IndexId) -> Response:
+def get_methodology(store: StoreDep, index_id: params.IndexId) -> Response:
     """The methodology in force, its content hash (which every level carries), and all versions used so far."""
     index = read_index(store, index_id)
     versions = read_methodologies(store, index_id)

@@ -13,42 +13,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
+from api.answers import encode, params
 from api.answers.answer import CSV, Answer, as_file, csv_answer, csv_table, file_of, lasting, table_answer
-from api.answers.encode import (
-    MEDIA_TYPES,
-    FileKind,
-    as_decimal_text,
-    as_json_times,
-    as_rows,
-    counts_of,
-    iso_times,
-    levels_as,
-    status_names,
-    to_csv,
-)
-from api.answers.params import (
-    MAX_LIMIT,
-    AsOf,
-    Cursor,
-    Decimals,
-    DecimalsParam,
-    End,
-    FormatParam,
-    IndexId,
-    Interval,
-    PageLimit,
-    Shape,
-    ShapeParam,
-    Start,
-    TableFormat,
-    Window,
-    WindowParam,
-    decode_cursor,
-    encode_cursor,
-    link_header,
-    next_url,
-    wants_csv,
-)
 from api.answers.problems import declared
 from api.answers.schemas import TERMS, OfIndex, Wire, columns_of
 from api.answers.services import Services, ServicesDep, StoreDep
@@ -69,7 +35,7 @@ from indexer.times import DAY_US, INTERVAL_US, to_us
 
 router = APIRouter(prefix="/v1/indices/{index_id}", tags=["levels"], responses=declared("not_found"))
 files = APIRouter(prefix="/v1/indices/{index_id}", tags=["files"], responses=declared("not_found"))
-Spacing = Annotated[Interval, Query(description="Spacing, on the grid from 00:00 UTC")]
+Spacing = Annotated[params.Interval, Query(description="Spacing, on the grid from 00:00 UTC")]
 PIECE = 100_000  # rows of CSV held at once
 
 
@@ -123,34 +89,34 @@ class Levels(OfIndex):
 class LevelQuery:
     """Which levels: [start, end) on the interval's grid or at a calendar's closes, at most `limit`, or the `last`."""
 
-    start: Start = None
-    end: End = None
+    start: params.Start = None
+    end: params.End = None
     interval: Annotated[
-        Interval | None, Query(description="Spacing, on the grid from 00:00 UTC; 1d when not given")
+        params.Interval | None, Query(description="Spacing, on the grid from 00:00 UTC; 1d when not given")
     ] = None
     at: Annotated[
         LevelAt | None, Query(description="close: one row for each session of the calendar, at its close")
     ] = None
     calendar: Annotated[Calendar, Query(description="For at=close: whose sessions")] = Calendar.NEW_YORK
-    as_of: AsOf = None
-    limit: PageLimit = None
+    as_of: params.AsOf = None
+    limit: params.PageLimit = None
     last: Annotated[int | None, Query(ge=1, le=100_000, description="Only the newest so many, oldest first")] = None
-    cursor: Cursor = None
+    cursor: params.Cursor = None
 
     def __post_init__(self) -> None:
         if self.at is not None and self.interval is not None:
             raise InputError("at=close has one level for each session; give it without interval")
-        Window(self.start, self.end)  # or it ends before it starts
+        params.Window(self.start, self.end)  # or it ends before it starts
 
     @property
-    def spacing(self) -> Interval:
+    def spacing(self) -> params.Interval:
         """The grid of the levels."""
-        return self.interval or Interval.DAY
+        return self.interval or params.Interval.DAY
 
     @property
     def first_us(self) -> int | None:
         """Where the page begins: a cursor moves the start."""
-        return self.start if self.cursor is None else decode_cursor(self.cursor)
+        return self.start if self.cursor is None else params.decode_cursor(self.cursor)
 
     @property
     def exchange(self) -> Calendar | None:
@@ -167,7 +133,7 @@ def read_page(services: Services, index_id: str, asked: LevelQuery, *, limit: in
     if reason := unpublished(store, index_id, as_of_us=asked.as_of):
         raise NotFoundError(reason)
     step, start, end, known = INTERVAL_US[asked.spacing], asked.first_us, asked.end, asked.as_of
-    if asked.exchange is not None or (asked.spacing is Interval.DAY and known is None):
+    if asked.exchange is not None or (asked.spacing is params.Interval.DAY and known is None):
         return _slice(_whole(services, index_id, asked), asked, limit=limit)
     if asked.last is None:
         return read_level_page(store, index_id, start_us=start, end_us=end, as_of_us=known, step_us=step, limit=limit)
@@ -178,12 +144,12 @@ def read_page(services: Services, index_id: str, asked: LevelQuery, *, limit: in
 def level_columns(page: LevelPage, calendar: str | None = None) -> dict[str, Any]:
     """A page of levels as it is written to JSON, one sequence for each column; with the sessions of a calendar."""
     columns: dict[str, Any] = {
-        "time": as_json_times(page.times_us),
+        "time": encode.as_json_times(page.times_us),
         "level": page.levels,
-        "status": status_names(page.status),
+        "status": encode.status_names(page.status),
         "carried_weight": page.carried_weight,
         "perpetual_weight": page.perpetual_weight,
-        "constituents": counts_of(page.constituents),
+        "constituents": encode.counts_of(page.constituents),
     }
     if calendar is None:
         return columns
@@ -219,24 +185,24 @@ def _slice(whole: LevelPage, asked: LevelQuery, *, limit: int) -> LevelPage:
 def list_levels(
     request: Request,
     services: ServicesDep,
-    index_id: IndexId,
+    index_id: params.IndexId,
     *,
     asked: Asked,
-    shape: ShapeParam = Shape.ROWS,
-    format: FormatParam = None,
-    decimals: DecimalsParam = Decimals.NUMBER,
+    shape: params.ShapeParam = params.Shape.ROWS,
+    format: params.FormatParam = None,
+    decimals: params.DecimalsParam = params.Decimals.NUMBER,
 ) -> Response:
     """Levels in [start, end), oldest first, the latest revision of each.
 
     JSON comes by pages: follow `next`. CSV is the whole range unless a limit is given; then Link has the next page.
     """
     index = read_index(services.store, index_id)
-    if wants_csv(request, format):
+    if params.wants_csv(request, format):
         return _as_csv(request, services, index, asked)
-    page = read_page(services, index_id, asked, limit=asked.limit or MAX_LIMIT)
-    cursor = None if page.next_us is None else encode_cursor(page.next_us)
+    page = read_page(services, index_id, asked, limit=asked.limit or params.MAX_LIMIT)
+    cursor = None if page.next_us is None else params.encode_cursor(page.next_us)
     columns = level_columns(page, asked.exchange)
-    columns = as_decimal_text(columns) if decimals is Decimals.STRING else columns
+    columns = encode.as_decimal_text(columns) if decimals is params.Decimals.STRING else columns
     head: dict[str, Any] = {
         "index": index.id,
         "simulated": index.simulated,
@@ -245,10 +211,10 @@ def list_levels(
         "count": len(page),
         "reasons": {word: REASONS[word] for word in STATUS_NAMES if word in set(columns["status"]) & REASONS.keys()},
         "next": cursor,
-        "next_url": None if cursor is None else next_url(request, cursor),
+        "next_url": None if cursor is None else params.next_url(request, cursor),
     }
-    headers = {**link_header(request, cursor), "X-Count": str(len(page))}
-    data = columns if shape is Shape.COLUMNS else as_rows(columns)
+    headers = {**params.link_header(request, cursor), "X-Count": str(len(page))}
+    data = columns if shape is params.Shape.COLUMNS else encode.as_rows(columns)
     return Answer({**head, "data": data}, cache_control=_lasting(asked, services), headers=headers)
 
 
@@ -262,17 +228,17 @@ def _as_csv(request: Request, services: Services, index: IndexRow, asked: LevelQ
     if asked.limit is None and page.next_us is not None:
         pieces = _pieces(services, index, asked, page)
         return StreamingResponse(pieces, media_type=CSV, headers={"Cache-Control": kept})
-    cursor = None if page.next_us is None else encode_cursor(page.next_us)
-    table = {**level_columns(page, asked.exchange), "time": iso_times(page.times_us)}
-    headers = link_header(request, cursor)
+    cursor = None if page.next_us is None else params.encode_cursor(page.next_us)
+    table = {**level_columns(page, asked.exchange), "time": encode.iso_times(page.times_us)}
+    headers = params.link_header(request, cursor)
     return csv_answer(table, simulated=index.simulated, headers=headers, cache_control=kept)
 
 
 def _pieces(services: Services, index: IndexRow, asked: LevelQuery, page: LevelPage) -> Iterator[bytes]:
     header = True
     while True:
-        columns = {**level_columns(page), "time": iso_times(page.times_us)}
-        yield to_csv(csv_table(columns, simulated=index.simulated), header=header)
+        columns = {**level_columns(page), "time": encode.iso_times(page.times_us)}
+        yield encode.to_csv(csv_table(columns, simulated=index.simulated), header=header)
         if page.next_us is None:
             return
         header, asked = False, replace(asked, start=page.next_us, cursor=None)
@@ -312,7 +278,7 @@ class CandleList(OfIndex):
     data: list[Candle] | CandleColumns  # type: ignore[valid-type]  # made
 
 
-def read_candles(store: Store, index_id: str, interval: CandleSpan, window: Window) -> Candles:
+def read_candles(store: Store, index_id: str, interval: CandleSpan, window: params.Window) -> Candles:
     """The candles that begin in a window, each of all its levels: the one at its end closes it and opens the next."""
     start, end = (None if us is None else whole_from(us, interval=interval) for us in (window.start, window.end))
     rows = read_levels(store, index_id, start_us=start, end_us=None if end is None else end + 1)
@@ -323,12 +289,12 @@ def read_candles(store: Store, index_id: str, interval: CandleSpan, window: Wind
 def list_candles(
     request: Request,
     services: ServicesDep,
-    index_id: IndexId,
+    index_id: params.IndexId,
     *,
     interval: Annotated[CandleSpan, Query(description="How long a candle lasts")] = CandleSpan.DAY,
-    window: WindowParam,
-    shape: ShapeParam = Shape.ROWS,
-    format: FormatParam = None,
+    window: params.WindowParam,
+    shape: params.ShapeParam = params.Shape.ROWS,
+    format: params.FormatParam = None,
 ) -> Response:
     """Candles of the official levels that begin in [start, end): all of them, for charts of open, high, low and close.
 
@@ -346,39 +312,43 @@ def list_candles(
     **file_of("text/csv", "time,level,status,carried_weight,perpetual_weight,constituents"),
     summary="Levels as CSV, for sheets",
 )
-def levels_csv(request: Request, services: ServicesDep, index_id: IndexId, asked: Asked) -> Response:
+def levels_csv(request: Request, services: ServicesDep, index_id: params.IndexId, asked: Asked) -> Response:
     """The same as /levels?format=csv under an address that sheets and frames take without more."""
-    return list_levels(request, services, index_id, asked=asked, format=TableFormat.CSV)
+    return list_levels(request, services, index_id, asked=asked, format=params.TableFormat.CSV)
 
 
 @files.get(
-    "/levels.parquet", **file_of(MEDIA_TYPES[FileKind.PARQUET], "The file"), summary="All levels as a Parquet file"
+    "/levels.parquet",
+    **file_of(encode.MEDIA_TYPES[encode.FileKind.PARQUET], "The file"),
+    summary="All levels as a Parquet file",
 )
-def levels_parquet(store: StoreDep, index_id: IndexId, interval: Spacing = Interval.DAY) -> Response:
+def levels_parquet(store: StoreDep, index_id: params.IndexId, interval: Spacing = params.Interval.DAY) -> Response:
     """The whole history on a grid, with revision and publication time. Answers Range; the ETag is strong."""
-    return _file(store, index_id, interval=interval, kind=FileKind.PARQUET)
+    return _file(store, index_id, interval=interval, kind=encode.FileKind.PARQUET)
 
 
 @files.get(
-    "/levels.arrow", **file_of(MEDIA_TYPES[FileKind.ARROW], "The file"), summary="All levels as an Arrow IPC file"
+    "/levels.arrow",
+    **file_of(encode.MEDIA_TYPES[encode.FileKind.ARROW], "The file"),
+    summary="All levels as an Arrow IPC file",
 )
-def levels_arrow(store: StoreDep, index_id: IndexId, interval: Spacing = Interval.DAY) -> Response:
+def levels_arrow(store: StoreDep, index_id: params.IndexId, interval: Spacing = params.Interval.DAY) -> Response:
     """The whole history on a grid, as Arrow IPC (Feather). Answers Range; the ETag is strong."""
-    return _file(store, index_id, interval=interval, kind=FileKind.ARROW)
+    return _file(store, index_id, interval=interval, kind=encode.FileKind.ARROW)
 
 
-def _file(store: Store, index_id: str, *, interval: Interval, kind: FileKind) -> Response:
+def _file(store: Store, index_id: str, *, interval: params.Interval, kind: encode.FileKind) -> Response:
     index, rows = read_index(store, index_id), read_levels(store, index_id, step_us=INTERVAL_US[interval])
-    body = levels_as(kind, index, rows, version=read_version(store), chain=chain_of(store, index_id))
+    body = encode.levels_as(kind, index, rows, version=read_version(store), chain=chain_of(store, index_id))
     name = f'attachment; filename="{index.id}-levels-{interval}.{kind}"'
     headers = {"Content-Disposition": name, "X-Simulated": str(index.simulated).lower()}
-    return Answer(body, media_type=MEDIA_TYPES[kind], compress=False, headers=headers)
+    return Answer(body, media_type=encode.MEDIA_TYPES[kind], compress=False, headers=headers)
 
 
 @files.get(
     "/level.txt", **file_of("text/plain", "1042.17", "not_enough_data"), summary="The newest level as a bare number"
 )
-def level_txt(store: StoreDep, index_id: IndexId) -> Response:
+def level_txt(store: StoreDep, index_id: params.IndexId) -> Response:
     """One number with a point and nothing else, for a cell (WEBSERVICE, IMPORTDATA), a shell or a small display."""
     latest = latest_of(store, index_id)
     headers = {"X-Status": latest["status"], "X-Simulated": str(latest["simulated"]).lower()}
