@@ -79,7 +79,7 @@ async def test_a_refusal_is_a_sentence_for_the_agent(live: Live) -> None:
             ("get_level", {"index_id": "deia"}, 'No index "deia". Did you mean "deai"?'),
             ("get_level", {"index_id": "empty"}, 'Index "empty" has no levels yet'),
             ("get_level", {"index_id": "../../healthz"}, "Nothing is served at "),
-            ("get_beta", {"benchmrk": "NVDA"}, 'get_beta has no argument "benchmrk": index_id, benchmark, '),
+            ("get_beta", {"benchmrk": "NVDA"}, 'get_beta has no argument "benchmrk": index_id, as_of, benchmark, '),
             ("get_beta", {"sessions": 3}, "query/sessions: Input should be greater than or equal to 20"),
             ("explain_move", {"start": "2025-01-01"}, "query/end: Field required"),
             ("measure_portfolio", {"holdings": []}, "holdings"),
