@@ -55,7 +55,7 @@ class Grid:
     source: str = ""
 
     def __len__(self) -> int:
-        return math.prod(len(one) for one in self.values)
+        return math.prod(map(len, self.values))
 
     def combinations(self) -> Iterator[tuple[Any, ...]]:
         """Every combination, the last place changing fastest."""
@@ -117,8 +117,8 @@ def _put(raw: dict[str, Any], keys: list[str], *, value: Any, place: str) -> Non
     for n, key in enumerate(keys[:-1]):
         inner = inner.setdefault(key, {})
         if isinstance(inner, list):
-            for one in inner:
-                _put(one, keys[n + 1 :], value=value, place=place)
+            for table in inner:
+                _put(table, keys[n + 1 :], value=value, place=place)
             return
         if not isinstance(inner, dict):
             raise MethodologyError(f"{place}: {key} is no table")
@@ -199,15 +199,13 @@ def sweep(
 
 def ranked(tried: Sequence[Tried], by: str) -> list[Tried]:
     """Best first, ties by number; without a result, or without that figure, last and unranked."""
-    more = RANKINGS[by]
 
-    def figure(one: Tried) -> float | None:
-        value = None if one.result is None else getattr(one.result, by)
-        return None if value is None else (-value if more else value)
+    def place(trial: Tried) -> tuple[bool, float, int]:
+        figure = getattr(trial.result, by, None)
+        return figure is None, (figure or 0.0) * (-1 if RANKINGS[by] else 1), trial.number
 
-    known = sorted((one for one in tried if figure(one) is not None), key=lambda one: (figure(one) or 0.0, one.number))
-    rest = sorted((one for one in tried if figure(one) is None), key=lambda one: one.number)
-    return [*(replace(one, rank=n) for n, one in enumerate(known, 1)), *rest]
+    in_order = enumerate(sorted(tried, key=place), 1)
+    return [replace(trial, rank=None if place(trial)[0] else rank) for rank, trial in in_order]
 
 
 def as_table(tried: Sequence[Tried]) -> list[dict[str, Any]]:
@@ -215,14 +213,14 @@ def as_table(tried: Sequence[Tried]) -> list[dict[str, Any]]:
     names = list(Result.__dataclass_fields__)
     return [
         {
-            "rank": one.rank,
-            "number": one.number,
-            **{f"rule.{place}": _shown(value) for place, value in one.values.items()},
-            **(dict.fromkeys(names) if one.result is None else asdict(one.result)),
-            "hash": one.hash,
-            "problem": one.problem,
+            "rank": trial.rank,
+            "number": trial.number,
+            **{f"rule.{place}": _shown(value) for place, value in trial.values.items()},
+            **(dict.fromkeys(names) if trial.result is None else asdict(trial.result)),
+            "hash": trial.hash,
+            "problem": trial.problem,
         }
-        for one in tried
+        for trial in tried
     ]
 
 

@@ -34,6 +34,7 @@ RATIO_FROM = 64 << 20  # bytes unpacked before the ratio is judged: what is read
 MOST_WHOLE = 64 << 20  # of what can only be read as a whole: Excel, JSON, packed Parquet
 MOST_SHEET = 512 << 20  # of a workbook's unpacked parts
 MOST_MEMBERS = 10_000
+BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -187,16 +188,7 @@ def opened(name: str, work: Callable[[], T]) -> T:
         raise
     except FileNotFoundError:
         raise ImportFileError(f"{name} is not there") from None
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-        pa.ArrowException,
-        ValueError,
-        RuntimeError,
-        OverflowError,
-    ) as error:
+    except (*BROKEN, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImportFileError(f"{name} cannot be read: {reason}") from None
 
@@ -297,7 +289,9 @@ def _json(name: str, content: bytes) -> tuple[list[str], list[list[Any]]]:
 def _lists(inner: Any, key: str = "") -> Iterator[tuple[str, list[Any]]]:
     """The lists of a document by name, in whatever objects they stand; objects by stamp as a list of objects."""
     if isinstance(inner, list):
-        nested = len(inner) == 1 and isinstance(inner[0], dict) and any(_is_rows([one]) for one in inner[0].values())
+        nested = (
+            len(inner) == 1 and isinstance(inner[0], dict) and any(_is_rows([value]) for value in inner[0].values())
+        )
         yield from _lists(inner[0], key) if nested else [(key, inner)]
     elif isinstance(inner, dict) and len(inner) > 1 and all(isinstance(value, dict) for value in inner.values()):
         outer, first = list(inner), next(iter(inner.values()))

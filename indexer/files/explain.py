@@ -75,7 +75,7 @@ def explain_files(
 ) -> list[Explanation]:
     """What is seen in each table of the files. A table that cannot be read has its `problem`, and the others follow."""
     check_options(options)
-    given = read_manifest(manifest) if manifest is not None else None
+    stated = read_manifest(manifest) if manifest is not None else None
     reports = []
     for file in (file for path in paths for file in files_of(path)):
         try:
@@ -85,7 +85,7 @@ def explain_files(
             continue
         for table in tables:
             try:
-                reports.append(_explained(table, given=given, registry=registry, clock=clock, options=options))
+                reports.append(_explained(table, stated=stated, registry=registry, clock=clock, options=options))
             except ImportFileError as error:
                 asked = error.asked if isinstance(error, Unsaid) else ()
                 reports.append(
@@ -133,9 +133,9 @@ def explanation_text(report: Explanation) -> str:
 
 
 def _explained(
-    table: Table, *, given: Manifest | None, registry: Registry, clock: Clock, options: Mapping[str, str]
+    table: Table, *, stated: Manifest | None, registry: Registry, clock: Clock, options: Mapping[str, str]
 ) -> Explanation:
-    manifest, described_by = manifest_of(table, given=given, registry=registry, options=options)
+    manifest, described_by = manifest_of(table, given=stated, registry=registry, options=options)
     if manifest is None:
         raise ImportFileError(undescribed(table))
     wanted = manifest.wanted()

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from indexer.errors import DeaiError, ImportFileError
+from indexer.files.archived import KIND, keep_import
 from indexer.files.columns import check_columns, header_of
 from indexer.files.containers import ENDINGS, Table, tables_of
-from indexer.files.kept import KIND, keep_import
 from indexer.files.manifest import Manifest, beside, read_manifest
 from indexer.files.recognising import check_options, question, recognise, with_options
 from indexer.files.records import FileRows, bars_of, benchmarks_of, metrics_of, supplies_of
@@ -110,15 +110,15 @@ def import_files(
     """Imports files, or those of a folder that have a manifest or a known layout, and says what became of each.
 
     `options` (symbol, venue, interval, …) say what a file does not. With an `archive` each file is kept there, so that
-    its rows can be read again (see `kept.py`). `progress(done, total)` counts bytes of files. A file that cannot be
+    its rows can be read again (see `archived.py`). `progress(done, total)` counts bytes of files. A file that cannot be
     read as a whole has its `problem`, and the others follow. Raises ImportFileError when that is so of every file, or
     when there is nothing to import.
     """
     check_options(options)
-    given = read_manifest(manifest) if manifest is not None else None
+    stated = read_manifest(manifest) if manifest is not None else None
     files = [(file, path.is_dir()) for path in paths for file in files_of(path)]
     write_registry(store, registry)
-    into = _Into(store, registry, clock, archive, given, options)
+    into = _Into(store, registry, clock, archive, stated, options)
     ends = list(accumulate((file.stat().st_size if file.exists() else 0 for file, _ in files), initial=0))
 
     def tick(first: int, last: int, share: float) -> None:
@@ -212,7 +212,7 @@ def _import_table(into: _Into, table: Table, *, in_folder: bool, among: bool, ti
     if run_id is None:
         return FileReport(table.name, note="already imported", manifest=manifest.name)
     try:
-        report, kept = _taken(into, run_id, table, manifest=manifest, sha256=sha, tick=tick)
+        report, archived = _taken(into, run_id, table, manifest=manifest, sha256=sha, tick=tick)
     except KeyboardInterrupt:
         finish_run(store, run_id, now=clock(), outcome="interrupted")
         raise
@@ -221,7 +221,7 @@ def _import_table(into: _Into, table: Table, *, in_folder: bool, among: bool, ti
             finish_run(store, run_id, now=clock(), outcome="failed", detail={"error": str(error)})
         raise
     outcome = "failed" if report.gave_nothing else "done"
-    finish_run(store, run_id, now=clock(), outcome=outcome, detail=asdict(report) | kept)
+    finish_run(store, run_id, now=clock(), outcome=outcome, detail=asdict(report) | archived)
     tick(1.0)
     return report
 
@@ -281,7 +281,7 @@ def write_rows(store: Store, run_id: int, rows: FileRows) -> Written:
 
 def _check_quotes(store: Store, rows: FileRows, used: Sequence[int], numbers: np.ndarray) -> None:
     """Raises ImportFileError where a listing is kept in another currency: one series holds prices of one quote."""
-    stored = {one.id: one.quote for one in read_listings(store)}
+    stored = {listing.id: listing.quote for listing in read_listings(store)}
     for place in used:
         listing, quote = rows.listings[place], stored[int(numbers[place])]
         if quote != listing.quote:
@@ -327,7 +327,11 @@ def _sha256(path: Path) -> str:
 def _registry_hash(registry: Registry) -> str:
     """Changes when a symbol would be resolved, or a supply scaled, differently."""
     known = [
-        (asset.slug, asset.decimals, [(one.symbol, str(one.valid_from), str(one.valid_to)) for one in asset.symbols])
+        (
+            asset.slug,
+            asset.decimals,
+            [(label.symbol, str(label.valid_from), str(label.valid_to)) for label in asset.symbols],
+        )
         for asset in registry.assets
     ]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()

@@ -68,7 +68,8 @@ def bars_of(rows: FileRows, listing_ids: I64) -> BarColumns:
     unknown = np.full(len(index), np.nan)
     unit = rows.manifest.volume_unit
     if unit in ("base", "quote"):
-        dollars = np.array([one.quote in (DOLLAR, *AT_PAR) for one in rows.listings] or [False])[rows.series[index]]
+        at_par = [listing.quote in (DOLLAR, *AT_PAR) for listing in rows.listings] or [False]
+        dollars = np.array(at_par)[rows.series[index]]
         with np.errstate(over="ignore"):
             base, traded = (volume, volume * close) if unit == "base" else (volume / close, volume)
         usd = np.where(np.isfinite(traded) & dollars, traded, np.nan)
@@ -153,7 +154,7 @@ def _steps(rows: FileRows) -> list[str]:
     shares = rows.manifest.kind == "benchmarks"
     role = "adjusted_close" if shares and "adjusted_close" in rows.numbers else "close"
     closes = rows.numbers[role].values[rows.order]
-    labels = [one.symbol for one in rows.benchmarks] if shares else [one.symbol for one in rows.listings]
+    labels = [series.symbol for series in (rows.benchmarks if shares else rows.listings)]
     steps = find_steps(rows.series[rows.order], closes, shares=shares)
     for place, factor in steps[:MOST_STEPS]:
         row = int(rows.order[place])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
@@ -18,7 +18,7 @@ from indexer.files import gates
 from indexer.files.columns import FileColumns, Words, read_parts
 from indexer.files.containers import Table
 from indexer.files.gates import Occupied, Verdicts
-from indexer.files.manifest import TEXTS, BenchmarkInfo, Manifest
+from indexer.files.manifest import TEXTS, Manifest
 from indexer.files.numbers import Numbers
 from indexer.files.records import FileRows, Measure
 from indexer.files.stamps import (
@@ -72,13 +72,11 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     words = {role: _role_words(read, manifest, role) for role in (*TEXTS, "supply")}
     if manifest.kind == "tokens":
         words |= _pairs(manifest, words, registry.symbols())
-    info = [manifest.info(symbol) for symbol in words["symbol"].values] if manifest.kind == "benchmarks" else []
-    time_us = _times(read, manifest, verdicts, words, info, now_us=now_us)
+    benchmarks = _benchmarks(manifest, words["symbol"])
+    time_us = _times(read, manifest, verdicts, words, benchmarks, now_us=now_us)
     assets, series = _assets(manifest, registry, words, time_us, verdicts, chosen=chosen)
     _gate_values(manifest, verdicts, read.numbers, words)
     verdicts.good &= chosen
-    symbols = words["symbol"].values[: len(info)]
-    benchmarks = [BenchmarkRow(of, one.name, one.kind, one.calendar) for of, one in zip(symbols, info, strict=True)]
     listings, measures = list[ListingRow](), list[Measure]()
     if manifest.kind == "tokens":
         listings, series = _listings(manifest, words, assets, series)
@@ -108,6 +106,11 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         assets=assets,
         measures=measures,
     )
+
+
+def _benchmarks(manifest: Manifest, symbols: Words) -> list[BenchmarkRow]:
+    named = symbols.values if manifest.kind == "benchmarks" else []
+    return [BenchmarkRow(symbol, *astuple(manifest.info(symbol))) for symbol in named]
 
 
 def _sequenced(read: FileColumns, verdicts: Verdicts, series: I64, time_us: I64, *, supply: I64) -> gates.Sequenced:
@@ -206,7 +209,7 @@ def _times(
     manifest: Manifest,
     verdicts: Verdicts,
     words: Mapping[str, Words],
-    info: list[BenchmarkInfo],
+    benchmarks: list[BenchmarkRow],
     *,
     now_us: int,
 ) -> I64:
@@ -217,7 +220,7 @@ def _times(
     verdicts.reject(stamps.us > now_us, gates.FUTURE)  # before any calendar is asked for the year 9999
     if manifest.kind == "tokens" and manifest.stamp in ("bar_close", "instant"):
         stamps = replace(stamps, us=gates.on_the_minute(stamps.us), wall_us=gates.on_the_minute(stamps.wall_us))
-    time_us = _ends(manifest, stamps, verdicts, words["symbol"], info)
+    time_us = _ends(manifest, stamps, verdicts, words["symbol"], benchmarks)
     verdicts.reject(time_us > now_us, gates.FUTURE)
     if manifest.kind == "tokens":
         gates.gate_grid(verdicts, stamps.wall_us, step_us=INTERVAL_US[manifest.interval])
@@ -227,7 +230,9 @@ def _times(
     return time_us
 
 
-def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words, info: list[BenchmarkInfo]) -> I64:
+def _ends(
+    manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words, benchmarks: list[BenchmarkRow]
+) -> I64:
     known = stamps.us != NO_TIME
     if manifest.stamp == "bar_open":
         ends = np.where(known, stamps.us + INTERVAL_US[manifest.interval], NO_TIME)
@@ -238,7 +243,7 @@ def _ends(manifest: Manifest, stamps: Stamps, verdicts: Verdicts, symbols: Words
         ends = np.where(verdicts.good, stamps.us, NO_TIME)
     else:
         return stamps.us
-    calendars = [(one.calendar, one.kind == "future") for one in info]
+    calendars = [(benchmark.calendar, benchmark.kind == "future") for benchmark in benchmarks]
     for calendar, future in dict.fromkeys(calendars):
         of = np.array([pair == (calendar, future) for pair in calendars], dtype=np.bool_)[symbols.codes]
         rows = np.flatnonzero(of & verdicts.good & known)
@@ -257,7 +262,7 @@ def _measures(
     manifest: Manifest, words: Mapping[str, Words], assets: Sequence[Asset], asset: I64
 ) -> tuple[list[Measure], I64]:
     """For files of metrics, the distinct (subject, name, source) and each row's position among them."""
-    subjects = [*(one.slug for one in assets), MARKET]
+    subjects = [*(asset.slug for asset in assets), MARKET]
     metric, source = words["metric"], words["source"]
 
     def measure(row: int) -> Measure:

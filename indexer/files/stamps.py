@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -300,17 +300,13 @@ def session_days(stamps: Stamps, *, calendar: str) -> I64:
     A stamp means a session as a plain date, as midnight in its own offset or on the exchange's clock, or as the
     instant at which the session opens or closes.
     """
-    from indexer.analytics.align import sessions
-
     us, wall = stamps.us, stamps.wall_us
     known = us != NO_TIME
     days = np.where(known & (wall % DAY_US == 0), wall, NO_TIME)
     rest = np.flatnonzero(known & (days == NO_TIME))
     if not len(rest):
         return days
-    around = sessions(
-        _date(int(us[rest].min()) - 3 * DAY_US), _date(int(us[rest].max()) + 3 * DAY_US), exchange=calendar
-    )
+    around = _sessions(us[rest], calendar, before_us=3 * DAY_US, after_us=3 * DAY_US)
     dates = _dates(around)
     midnights, _ = _localised(dates, ZoneInfo(around.zone))
     for edge in (around.opens_us, around.closes_us, midnights):
@@ -334,33 +330,33 @@ def session_closes(dates_us: I64, *, calendar: str, future: bool) -> I64:
 
     A future's daily bar ends at its 17:00 New York settlement, whatever the stock exchange's calendar says.
     """
-    from indexer.analytics.align import sessions
-
     real = dates_us[dates_us != NO_TIME]
     if future:
         settled = np.where(dates_us == NO_TIME, NO_TIME, dates_us + FUTURES_SETTLE_US)
         return _localised(settled, ZoneInfo("America/New_York"))[0]
     if not len(real):
         return dates_us.copy()
-    known = sessions(_date(int(real.min())), _date(int(real.max())), exchange=calendar)
+    known = _sessions(real, calendar)
     return _matched(_dates(known), known.closes_us, dates_us)
 
 
 def clipped_to_session(opens_us: I64, ends_us: I64, *, calendar: str) -> tuple[I64, Bools]:
     """Ends of intraday bars (R,), not later than the close of their session, and which lie outside of any session."""
-    from indexer.analytics.align import sessions
-
     if not len(opens_us):
         return ends_us, np.zeros(0, dtype=np.bool_)
-    first, last = _date(int(opens_us.min())), _date(int(opens_us.max()) + 5 * DAY_US)
-    known = sessions(first, last, exchange=calendar)
+    known = _sessions(opens_us, calendar, after_us=5 * DAY_US)
     after = np.searchsorted(known.closes_us, opens_us, side="right")
     opens, closes = (np.r_[edge, LAST_CLOCK][after] for edge in (known.opens_us, known.closes_us))
     return np.minimum(ends_us, closes), ends_us <= opens
 
 
-def _date(us: int) -> date:
-    return (EPOCH + timedelta(microseconds=us)).date()
+def _sessions(us: I64, calendar: str, *, before_us: int = 0, after_us: int = 0) -> Sessions:
+    """The sessions of an exchange from the first of some instants to the last, and so much before and after."""
+    from indexer.analytics.align import sessions
+
+    span = (int(us.min()) - before_us, int(us.max()) + after_us)
+    first, last = ((EPOCH + timedelta(microseconds=at)).date() for at in span)
+    return sessions(first, last, exchange=calendar)
 
 
 def _zone(name: str) -> ZoneInfo:

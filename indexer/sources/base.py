@@ -30,7 +30,7 @@ from indexer.sources.records import (
     SupplyObservation,
 )
 from indexer.times import HOUR_US, INTERVAL_US, from_us, iso
-from onchain.strict_toml import one_of, parse_toml, read_table, read_tables, refuse
+from onchain.strict_toml import one_of, parse_toml, read_tables, refuse
 
 
 class Dataset(StrEnum):
@@ -104,7 +104,7 @@ class Capabilities:
 
     `history` by interval holds for BARS and BENCHMARK; `fixing` says whether it may enter a reference rate.
     `key_setting` is the setting that holds its key; `key_adds` what the key brings; `loses` what the index
-    lacks without this source.
+    lacks without this source. `requests` by dataset say how it is asked.
     """
 
     name: str
@@ -124,6 +124,7 @@ class Capabilities:
     key_setting: str = ""
     key_adds: str = ""
     notes: str = ""
+    requests: Mapping[str, Request] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,21 +190,15 @@ class Request:
         return windows(ask, history) if history else []
 
 
-@dataclass(frozen=True, slots=True)
-class _Requests:
-    of: dict[str, Request]
-
-
 @cache
-def _shipped() -> dict[str, tuple[Capabilities, dict[str, Request]]]:
+def _shipped() -> dict[str, Capabilities]:
     text = resources.files("indexer.sources").joinpath("sources.toml").read_text(encoding="utf-8")
     problems: list[str] = []
     tables = parse_toml(text, source="sources.toml", error=ConfigError)
-    asked = {name: read_table(_Requests, {"of": table.pop("requests", {})}, problems) for name, table in tables.items()}
     entries = [{"name": name, **table} for name, table in tables.items()]
     records = read_tables(Capabilities, entries, problems, word="source", name="name")
     refuse(problems, source="sources.toml", error=ConfigError)
-    return {about.name: (about, requests.of) for about in records if (requests := asked[about.name])}
+    return {about.name: about for about in records}
 
 
 class _Instant(int):
@@ -317,13 +312,12 @@ class RestSource(ABC):
     key: str = field(default="", repr=False)
 
     about: ClassVar[Capabilities]
-    requests: ClassVar[Mapping[str, Request]] = {}
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         """A source by its table in `sources.toml`."""
         super().__init_subclass__(**options)
         if name:
-            cls.about, cls.requests = _shipped()[name]
+            cls.about = _shipped()[name]
 
     @property
     def capabilities(self) -> Capabilities:
@@ -336,7 +330,7 @@ class RestSource(ABC):
 
     def request(self, ask: Ask) -> Request | None:
         """How this is asked for; None where it is not."""
-        return self.requests.get(ask.dataset)
+        return self.about.requests.get(ask.dataset)
 
     def place(self, name: str, ask: Ask) -> object:
         """What a place of its own in a request stands for."""

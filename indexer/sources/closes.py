@@ -37,7 +37,7 @@ class Cboe(RestSource, name="cboe"):
     def parse(self, call: Call, answer: Answer) -> Parsed:
         rows = map(dict_in, list_in(dict_in(json_of(answer, "cboe")).get("data")))
         dated = ((str(row.get("date")), row.get("close"), row.get("volume")) for row in rows)
-        names = self.requests["benchmark"].names
+        names = self.about.requests["benchmark"].names
         return dated_bars(dated, call, answer, basis=LEVEL if call.ask.symbol in names else DIVIDENDS_LEFT)
 
 

@@ -112,8 +112,8 @@ def implied_supplies(call: Call, answer: Answer) -> list[SupplyObservation]:
     at, tokens = at[good], tokens[good]
     days, first = np.unique(at // DAY_US, return_index=True)
     at, tokens = at[first], tokens[first]
-    kept = np.flatnonzero(_smooth(tokens) & (days % _IMPLIED_EVERY_DAYS == 0))
-    return [SupplyObservation(call.ask.symbol, "circulating", float(tokens[n]), int(at[n])) for n in kept.tolist()]
+    weekly = np.flatnonzero(_smooth(tokens) & (days % _IMPLIED_EVERY_DAYS == 0))
+    return [SupplyObservation(call.ask.symbol, "circulating", float(tokens[n]), int(at[n])) for n in weekly.tolist()]
 
 
 def _by_stamp(points: Any) -> dict[float, float]:

@@ -66,7 +66,7 @@ class Ccxt(LibrarySource, name="ccxt"):
     def calls(self, ask: Ask) -> tuple[Call, ...]:
         """One call a venue, for all of its pairs that are asked."""
         venues = dict.fromkeys(symbol.partition(":")[0] for symbol in ask.symbols)
-        pairs = [tuple(one for one in ask.symbols if one.partition(":")[0] == venue) for venue in venues]
+        pairs = [tuple(symbol for symbol in ask.symbols if symbol.partition(":")[0] == venue) for venue in venues]
         return tuple(call for symbols in pairs for call in super(Ccxt, self).calls(replace(ask, symbols=symbols)))
 
     def ask_library(self, library: Any, call: Call) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def list_in(value: Any) -> list[Any]:
 def instruments_of(rows: Sequence[Any], call: Call, read: Callable[[dict[str, Any]], Instrument]) -> Parsed:
     """A venue's list of pairs. Raises SourceCorrupt for a list without bitcoin, which is not the whole one."""
     listed = tuple(read(row) for row in rows if isinstance(row, dict))
-    if not any(one.base in ("BTC", "XBT") and one.state == "trading" for one in listed):
+    if not any(pair.base in ("BTC", "XBT") and pair.state == "trading" for pair in listed):
         raise SourceCorrupt(f"{call.source}: its list of instruments lacks bitcoin, so it is not the whole list")
     return Parsed(instruments=listed)
 

@@ -161,7 +161,7 @@ class Okx(RestSource, name="okx"):
         if ask.dataset is not Dataset.BARS or ask.interval not in self.about.history:
             return super().request(ask)
         newest = ask.now_us // step * step - self.about.history[ask.interval].newest * step
-        return self.requests["newest_bars" if ask.start_us >= newest else "bars"]
+        return self.about.requests["newest_bars" if ask.start_us >= newest else "bars"]
 
     def parse(self, call: Call, answer: Answer) -> Parsed:
         data = okx_data(answer)

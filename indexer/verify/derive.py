@@ -14,8 +14,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import SourceError
+from indexer.files.archived import read_import
 from indexer.files.importing import write_rows
-from indexer.files.kept import read_import
 from indexer.live import benchmarks, filling, fixing, measures, supply
 from indexer.live.asking import Question, Reply, series_of
 from indexer.live.audit import ANSWERS, manifests_of, read_exchange

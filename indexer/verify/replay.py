@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import DeaiError, NotFoundError, VerificationError
-from indexer.files.kept import FILE, RECORD
+from indexer.files.archived import FILE, RECORD
 from indexer.levels.pipeline import update
 from indexer.levels.rules import Rules
 from indexer.methodology.load import load_methodology

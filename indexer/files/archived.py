@@ -35,8 +35,8 @@ def keep_import(
     Raises ImportFileError when the file is not what it was just now.
     """
     path = table.path
-    kept = archive.put_file(path)
-    if kept.sha256 != sha256:
+    stored = archive.put_file(path)
+    if stored.sha256 != sha256:
         raise ImportFileError(f"{path.name} was changed while it was imported; import it again")
     record = {
         "kind": KIND,
@@ -49,7 +49,7 @@ def keep_import(
     }
     body = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
     name, at = archive.put(body).sha256, from_us(at_us)
-    links = [(sha256, FILE, path.name, kept.raw_bytes), (name, RECORD, manifest.name, len(body))]
+    links = [(sha256, FILE, path.name, stored.raw_bytes), (name, RECORD, manifest.name, len(body))]
     return name, [PayloadRow(hash_, source, called, at, size) for hash_, source, called, size in links]
 
 
@@ -58,28 +58,31 @@ def read_import(archive: Archive, record: str) -> Iterator[FileRows]:
 
     Raises NotFoundError or VerificationError when bytes are gone or damaged, InputError for another kind of record.
     """
-    said: Mapping[str, Any] = json.loads(archive.get(record))
-    if said.get("kind") != KIND:
-        raise InputError(f"{record[:12]}… is not the record of an import but of {said.get('kind')!r}")
-    name = Path(str(said["file"])).name
-    manifest = parse_manifest(said["manifest"]["text"], name=said["manifest"]["name"])
-    registry = Registry(tuple(map(_asset, said["assets"])), (), {}, source="as it was at the import")
+    document: Mapping[str, Any] = json.loads(archive.get(record))
+    if document.get("kind") != KIND:
+        raise InputError(f"{record[:12]}… is not the record of an import but of {document.get('kind')!r}")
+    name = Path(str(document["file"])).name
+    manifest = parse_manifest(document["manifest"]["text"], name=document["manifest"]["name"])
+    registry = Registry(tuple(map(_asset, document["assets"])), (), {}, source="as it was at the import")
     with tempfile.TemporaryDirectory(prefix="deai-") as folder:
         path = Path(folder) / name
         with path.open("wb") as file:
-            file.writelines(archive.pieces(said["sha256"]))
-        table = next((one for one in tables_of(path) if one.part == said.get("inner", "")), Table(path, "text"))
-        yield from gated(table, manifest, registry=registry, now_us=int(said["at_us"]))
+            file.writelines(archive.pieces(document["sha256"]))
+        tables = (table for table in tables_of(path) if table.part == document.get("inner", ""))
+        table = next(tables, Table(path, "text"))
+        yield from gated(table, manifest, registry=registry, now_us=int(document["at_us"]))
 
 
 def _plain(asset: Asset) -> dict[str, Any]:
     """What reading a file needs of an asset."""
-    labels = [[one.symbol, *(at and at.isoformat() for at in (one.valid_from, one.valid_to))] for one in asset.symbols]
+    labels = [
+        [label.symbol, *(at and at.isoformat() for at in (label.valid_from, label.valid_to))] for label in asset.symbols
+    ]
     return {"slug": asset.slug, "chain": asset.chain, "decimals": asset.decimals, "symbols": labels}
 
 
-def _asset(said: Mapping[str, Any]) -> Asset:
+def _asset(plain: Mapping[str, Any]) -> Asset:
     labels = tuple(
-        Label(symbol, *(at and datetime.fromisoformat(at) for at in span)) for symbol, *span in said["symbols"]
+        Label(symbol, *(at and datetime.fromisoformat(at) for at in span)) for symbol, *span in plain["symbols"]
     )
-    return Asset(said["slug"], "", said["chain"], "", int(said["decimals"]), "", "", labels)
+    return Asset(plain["slug"], "", plain["chain"], "", int(plain["decimals"]), "", "", labels)
