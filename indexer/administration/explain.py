@@ -1,7 +1,6 @@
 """Why this number? One level → everything it was computed from, by keyed reads, in milliseconds.
 
-Place in the flow: `deai explain` and `/v1/indices/{id}/explain`. Contributions are to the move since the previous
-level and add up to the return of the recomputed levels; published levels are those, rounded.
+Contributions are to the move since the previous level and add up to the return of the levels before rounding.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from indexer.store.rates import rate_at, read_quotes
 from indexer.store.rebalancings import read_rebalancings
 from indexer.store.rows import RebalancingItemRow, RebalancingRow, as_row
 from indexer.store.supplies import read_supplies_at, review_started_us
-from indexer.store.tables import Level, Rate, Supply
+from indexer.store.tables import Bar, Level, Listing, Rate, Supply
 from indexer.times import DAY_US, from_us, iso, to_us
 
 ITEMS_BACK_DAYS = 400
@@ -222,8 +221,8 @@ class Explanation:
     inputs_hold: bool
     overrides: tuple[dict[str, Any], ...]
     announcements: tuple[dict[str, Any], ...]
-    without_supply: tuple[str, ...] = ()  # candidates that stayed out of the last review because no supply was known
-    challenges: tuple[int, ...] = ()  # of the answer's promised form: challenges are not kept any more
+    without_supply: tuple[str, ...]  # candidates that stayed out of the last review because no supply was known
+    challenges: tuple[int, ...]  # of the answer's promised form: challenges are not kept any more
 
 
 def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_of_us: int | None = None) -> Explanation:
@@ -246,16 +245,15 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         lines = book.lines(session, row.time, before_us=before[0][0].time if before else None)
     value = sum(line.units * line.price for line in lines)
     worth = sum(line.units * (line.price_before or 0.0) for line in lines) if before else None
-    return Explanation(
+    return as_row(
+        Explanation,
+        row,
         index=index_id,
         simulated=index.simulated,
         state=index.state,
         time=from_us(row.time),
-        level=row.level,
         level_exact=value / basket.divisor_after,
         status=Status(row.status).name.lower(),
-        carried_weight=row.carried_weight,
-        perpetual_weight=row.perpetual_weight,
         divisor=basket.divisor_after,
         value_usd=value,
         constituents=tuple(_weighed(line, value=value, worth=worth) for line in lines),
@@ -266,7 +264,6 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         return_since_previous=None if not worth else value / worth - 1.0,
         methodology_version=rules.version,
         methodology_hash=rules.hash,
-        revision=row.revision,
         revisions=tuple(_revision(revision) for revision, _ in revisions),
         run={"id": row.run_id, "kind": run.kind, "started_at": run.started_at},
         inputs_hash=row.inputs_hash.hex(),
@@ -274,6 +271,7 @@ def explain(store: Store, registry: Registry, *, index_id: str, at_us: int, as_o
         hash=row.hash.hex(),
         without_supply=tuple(item.asset for item in review.items if NO_SUPPLY in item.reason),
         inputs_hold=_hash(row, lines, divisor=basket.divisor_after, rules=rules.hash) == row.inputs_hash,
+        challenges=(),
         **_judgement(store, index_id, time_us=row.time, assets={line.asset for line in lines}),
     )
 
@@ -310,7 +308,6 @@ class _Book:
     ) -> ExplainedConstituent:
         rate, ratio = self._rate(session, item.asset, at_us=time_us)
         quotes = read_quotes(session, rate.asset_id, time_us=rate.time, as_of_us=self.as_of_us)
-        verdicts: dict[str, Any] = json.loads(rate.verdicts or "{}")
         price_before = None
         if before_us is not None:
             old, old_ratio = self._rate(session, item.asset, at_us=before_us)
@@ -318,13 +315,11 @@ class _Book:
         decided = next((other for other in self.review.items if other.asset == item.asset), None)
         parts = self.parts[item.asset]
         carried = rate.time < time_us
-        return ExplainedConstituent(
-            asset=item.asset,
-            symbol=item.symbol,
-            sub_sector=item.sub_sector,
+        return as_row(
+            ExplainedConstituent,
+            item,
             units=item.units_after,
             weight=float("nan"),
-            weight_target=item.weight_target,
             price=rate.rate / ratio,
             price_at=from_us(rate.time),
             price_status="carried" if carried else Status(min(rate.status, 4)).name.lower(),
@@ -334,21 +329,24 @@ class _Book:
             method=rate.method,
             rate_revision=rate.revision,
             rate_run=rate.run_id,
-            quotes=tuple(
-                as_row(
-                    Quote,
-                    listing,
-                    market=self.registry.market(listing.venue),
-                    price=bar.close,
-                    volume_usd=bar.volume_usd,
-                    verdict=_verdict(verdicts, listing.venue),
-                    revision=bar.revision,
-                )
-                for listing, bar in quotes
-            ),
+            quotes=tuple(self._quote(listing, bar, json.loads(rate.verdicts or "{}")) for listing, bar in quotes),
             price_before=price_before,
             contribution=None,
             supply=supply_evidence(session, decided, review=self.review, parts=parts, registry=self.registry),
+        )
+
+    def _quote(self, listing: Listing, bar: Bar, verdicts: dict[str, Any]) -> Quote:
+        verdict = verdicts.get(listing.venue)
+        if isinstance(verdict, dict):
+            verdict = verdict.get("verdict")
+        return as_row(
+            Quote,
+            listing,
+            market=self.registry.market(listing.venue),
+            price=bar.close,
+            volume_usd=bar.volume_usd,
+            verdict="not used" if verdict is None else str(verdict),
+            revision=bar.revision,
         )
 
     def _rate(self, session: Session, asset: str, *, at_us: int) -> tuple[Rate, float]:
@@ -361,13 +359,6 @@ class _Book:
             if rate is not None and (part.from_us is None or rate.time >= part.from_us):
                 return rate, part.ratio
         raise NotFoundError(f"{asset} has no official rate at or before {iso(at_us)}, though it was in the basket")
-
-
-def _verdict(verdicts: dict[str, Any], venue: str) -> str:
-    verdict = verdicts.get(venue)
-    if isinstance(verdict, dict):
-        verdict = verdict.get("verdict")
-    return "not used" if verdict is None else str(verdict)
 
 
 def _weighed(line: ExplainedConstituent, *, value: float, worth: float | None) -> ExplainedConstituent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -57,13 +56,11 @@ def verify(
         with (
             tempfile.TemporaryDirectory(prefix="deai-") as folder,
             progress("verifying") as tick,
-            ThreadPoolExecutor(1, thread_name_prefix="inputs") as beside,
         ):
             first, second = _halves(tick)
             again = Path(folder) / "again.sqlite"
-            replaying = beside.submit(_replayed, store, settings, again, since=from_then, updates=empty, tick=first)
+            inputs = _replayed(store, settings, again, since=from_then, updates=empty, tick=first)
             results = verify_all(store, registry, only=index or [], progress=second, rules=rules)
-            inputs = replaying.result()
     broken = [*inputs.problems, *(f"{r.index_id}: {r.problem}" for r in results if not r.ok)]
     payload = {"inputs": inputs, "indices": results}
     return Answer(payload, lambda: _show(inputs, results), failed=_broken(broken))

@@ -205,9 +205,11 @@ def computed_rates(
     listings: Sequence[ListingRow],
     overrides: Sequence[OverrideRow] = (),
     since_us: int | None = None,
+    asset_id: int | None = None,
 ) -> Computed:
-    """What the bars of a store's listings give, by what is known now; with `since_us` only from then on (the bars
-    before it then only tell which later ones stand still).
+    """What the bars of a store's listings and the fixings (of one asset, or all) give, by what is known now.
+
+    With `since_us` only from then on: the bars before it then only tell which later ones stand still.
 
     Where an asset's minutes were fixed, the fixing stands instead of the bars' rate; a value decided on by people
     stands in its window. Bars quoted in another currency than the dollar count where a benchmark, or the bars of that
@@ -225,7 +227,7 @@ def computed_rates(
     listed, at_par = in_dollars(live, quotes, _both(coins, currency_rates(store)))
     of_bars, bars_us = compute_rates(listed, places, at_par=at_par)
     # A fixing is finer evidence of the same venues; bars under it are kept as evidence and for volumes.
-    rates = joined([read_rates(store, methods=FIXED, since_us=since_us, evidence=True), of_bars])
+    rates = joined([read_rates(store, methods=FIXED, since_us=since_us, asset_id=asset_id, evidence=True), of_bars])
     return Computed(
         _overridden(rates, overrides, ids={row.asset: row.asset_id for row in listings}),
         _waiting(live, listed, quotes),

@@ -154,16 +154,12 @@ class Store:
         """Brings the tables to this program's version, in one transaction, once, whoever else tries."""
         upgrade(self)
 
-    def arrow(self, query: Select[Any]) -> pa.Table:
-        """The rows of a SELECT as an Arrow table, read by ADBC.
+    def arrow_tables(self, queries: Sequence[Select[Any]]) -> list[pa.Table]:
+        """One Arrow table for each SELECT, read by ADBC side by side, all of one state of the store.
 
         On SQLite it waits until this process's sessions are closed (see arrow.py), so it is for bulk, not for
         single rows; and it types a column by its first rows, so select no column that may start with nulls.
         """
-        return self.arrow_tables([query])[0]
-
-    def arrow_tables(self, queries: Sequence[Select[Any]]) -> list[pa.Table]:
-        """One Arrow table for each SELECT, read side by side, all of one state of the store."""
         from indexer.store.arrow import read_tables
 
         with self._own(), translated(self.url):

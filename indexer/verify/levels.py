@@ -15,7 +15,7 @@ from indexer.engine.history import REVIEWS, BasketEvent, IndexHistory, Rebalance
 from indexer.engine.level import compute_index
 from indexer.engine.market import STATUS_NAMES, Market
 from indexer.engine.second import Comparison, compare, second_index
-from indexer.errors import VerificationError
+from indexer.errors import MethodologyError, VerificationError
 from indexer.levels.markets import narrowed
 from indexer.levels.publish import candidates, same_levels
 from indexer.levels.published import Versions, change_of, read_settled
@@ -47,7 +47,6 @@ class IndexCheck:
         self.store, self.registry, self.rules, self.index_id = store, registry, rules, index_id
         self.versions = versions
         self.difference, self.problem = 0.0, ""
-        self.error: Exception | None = None
 
     def steps(self, knows_all: Callable[[int], bool]) -> list[Step]:
         """The checks with the instant (us) by whose knowledge the market is that each is given; None is now.
@@ -73,12 +72,12 @@ class IndexCheck:
         return [*steps, *((at - 1, partial(self._superseded, as_of_us=at - 1)) for at in restated)]
 
     def look(self, step: Callable[[Market], str], market: Market) -> None:
-        """Takes one check, unless there is a problem already. What it raises may be of rows that were changed."""
-        if not self.problem and not self.error:
+        """Takes one check, unless there is a problem already. Rules that do not hold any more are this index's one."""
+        if not self.problem:
             try:
                 self.problem = step(market)
-            except Exception as error:
-                self.error = error
+            except MethodologyError as error:
+                self.problem = f"its rules do not hold: {error}"
 
     def _all_at_once(self, market: Market, *, stored: LevelRows, started_us: int, group: list[RebalancingRow]) -> str:
         """The changes of the one run there was, and its levels."""

@@ -8,17 +8,17 @@ follows from units and rates; each published row is chained to the one before it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
-from indexer.errors import MethodologyError, VerificationError
+from indexer.errors import VerificationError
 from indexer.levels.hash_chain import GENESIS, chain
 from indexer.levels.markets import load_market
 from indexer.levels.official import computed_rates, differing
 from indexer.levels.rules import Rules, in_force, load_rules
+from indexer.reference.rates import RateSeries
 from indexer.registry import Registry
 from indexer.store.assets import read_assets, read_listings
 from indexer.store.bars import read_bars
@@ -78,21 +78,10 @@ def verify_all(
         for row in read_indices(store)
         if not only or row.id in only
     ]
-    with ThreadPoolExecutor(1, thread_name_prefix="rows") as beside:  # much of either is outside the interpreter
-        everywhere = beside.submit(_about_the_store, store, registry)
-        failure: Exception | None = None
-        try:
-            for done, total in _each_at_its_time(store, registry, rules, checks):
-                progress(done, total + 1)
-                if everywhere.done() and everywhere.result():
-                    break
-        except Exception as error:  # of rows that were changed, perhaps: then that is what is said
-            failure = error
-        problem = everywhere.result()
-    progress(1, 1)
+    problem = "; ".join(altered_rows(store)) or _rates_problem(store, registry)
+    for done, total in () if problem else _each_at_its_time(store, registry, rules, checks):
+        progress(done + 1, total + 1)
     problem = problem or _unsealed(store)  # asked last: what was being done is sealed by now
-    if not problem and failure:
-        raise failure
     if problem and not checks:
         raise VerificationError(problem)
     return [_verdict(store, check, problem) for check in checks]
@@ -137,13 +126,9 @@ def _unsealed(store: Store) -> str:
 
 
 def _verdict(store: Store, check: IndexCheck, problem: str) -> Verification:
-    """The verdict on an index; rules that do not hold any more are its problem and no other's."""
+    """The verdict on an index; a problem of the whole store goes before its own."""
     rows = published_rows(store, check.index_id)
     broken = broken_chain(rows)
-    if not problem and isinstance(check.error, MethodologyError):
-        problem = f"its rules do not hold: {check.error}"
-    elif not problem and check.error:
-        raise check.error
     return Verification(
         index_id=check.index_id,
         levels=int((rows["revision"] == 1).sum()),
@@ -153,39 +138,41 @@ def _verdict(store: Store, check: IndexCheck, problem: str) -> Verification:
     )
 
 
-def _about_the_store(store: Store, registry: Registry) -> str:
-    """What is wrong with rows or rates, whichever index they are of; '' when nothing is."""
-    return "; ".join(altered_rows(store)) or _rates_problem(store, registry)
-
-
 def _rates_problem(store: Store, registry: Registry) -> str:
-    """The first official rate that neither the bars nor a decision give, in words; '' when there is none."""
-    stored = read_rates(store)
-    slugs = {int(asset.id): asset.slug for asset in read_assets(store)}
+    """The first official rate that neither the bars nor a decision give, in words; '' when there is none.
+
+    One asset after the other: no more than its bars are in memory, and those of coins that others are quoted in.
+    """
+    assets, listings = read_assets(store), read_listings(store)
     overrides = in_force(store, now=from_us(ALWAYS // 2**8))
-    bars, listings = read_bars(store), read_listings(store)
-    computed = computed_rates(store, registry, bars=bars, listings=listings, overrides=overrides).rates
+    coins = [row for row in listings if row.symbol.upper() in {row.quote for row in listings}]
     logged: dict[str, list[tuple[int, int]]] = {}
     for row in read_quality(store, kind="correction_deferred"):
         logged.setdefault(row.subject, []).append((to_us(row.opened_at), to_us(row.closed_at or row.opened_at)))
+    for asset in assets:
+        mine = [row for row in listings if row.asset_id == asset.id or row in coins]
+        bars = read_bars(store, listing_ids=[row.id or 0 for row in mine])
+        given = computed_rates(store, registry, bars=bars, listings=mine, overrides=overrides, asset_id=asset.id).rates
+        computed, stored = given.rows(np.flatnonzero(given.asset_id == asset.id)), read_rates(store, asset_id=asset.id)
+        if problem := _rate_problem(computed, stored, logged=logged.get(asset.slug, [])):
+            return f"rate of {asset.slug} at {problem}"
+    return ""
+
+
+def _rate_problem(computed: RateSeries, stored: RateSeries, *, logged: Sequence[tuple[int, int]]) -> str:
+    """When a rate of an asset is not official as computed, and how, but for spans that are `logged`; '' for never."""
     fresh = differing(computed, stored)
-    assets, times = computed.asset_id[fresh.rows], computed.time_us[fresh.rows]
+    times = computed.time_us[fresh.rows]
     explained = np.zeros(len(times), dtype=np.bool_)
-    for asset_id in np.unique(assets).tolist():
-        for first, last in logged.get(slugs[asset_id], []):
-            explained |= (assets == asset_id) & (times >= first) & (times <= last)
+    for first, last in logged:
+        explained |= (times >= first) & (times <= last)
     if not explained.all():
         n = int(np.flatnonzero(~explained)[0])
         official = "no official rate" if np.isnan(fresh.official[n]) else f"official {fresh.official[n]!r}"
-        return (
-            f"rate of {slugs[int(assets[n])]} at {iso(int(times[n]))}: {official}, the bars give "
-            f"{float(computed.rate[fresh.rows[n]])!r}; run `deai update`"
-        )
-    for asset_id in np.unique(stored.asset_id).tolist():
-        lost = np.setdiff1d(stored.time_us[stored.of(asset_id)], computed.time_us[computed.of(asset_id)])
-        if len(lost):
-            return f"rate of {slugs[asset_id]} at {iso(int(lost[0]))}: there is no bar that it could be from"
-    return ""
+        given = float(computed.rate[fresh.rows[n]])
+        return f"{iso(int(times[n]))}: {official}, the bars give {given!r}; run `deai update`"
+    lost = np.setdiff1d(stored.time_us, computed.time_us)
+    return f"{iso(int(lost[0]))}: there is no bar that it could be from" if len(lost) else ""
 
 
 def broken_chain(rows: Columns) -> str:

@@ -12,14 +12,16 @@ import itertools
 import sqlite3
 import sys
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from small import Small, small
 
+from indexer.store.administration import read_alert_messages, read_alert_states, write_alert_state
 from indexer.store.db import current, downgrade, head, open_store, revisions, upgrade
 from indexer.store.indices import read_notes
+from indexer.store.tables import AlertMessage, AlertState
 
 ROWS = Path(__file__).with_name("revisions")
 EVERY = ROWS / "every.sql"
@@ -42,6 +44,13 @@ def world(folder: Path) -> Small:
     made.bars("aaa", {"2024-01-07T00:00:00Z": 2.2, "2024-01-08T00:00:00Z": 2.3}, interval="1d")
     made.bars("bbb", {"2024-01-07T00:00:00Z": 4.8}, interval="1d")
     made.update()
+    at = datetime(2024, 1, 8, 0, 1, tzinfo=UTC)
+    message = AlertMessage(
+        webhook_id="msg_a", target="desk", rule="calm", created_at=at, text="small is above 1040",
+        body='{"type":"level"}', tries=2, due_at=at + timedelta(minutes=5), answer="503",
+    )  # fmt: skip
+    stands = AlertState(rule="calm", subject="small", side="above", seen=1_704_672_000_000_000)
+    assert write_alert_state(made.store, before=None, after=stands, messages=[message])
     return made
 
 
@@ -69,6 +78,9 @@ def test_a_store_of_each_revision_is_upgraded_verified_carried_on_and_taken_back
     assert made.verified() == ""
     assert [note.kind for note in read_notes(store, "small")] == notes
     assert read_notes(store, "small", as_of_us=1_717_200_540_000_000) == [], "before the run that wrote it"
+    alerts = [(one.rule, one.tries, one.answer) for one in read_alert_messages(store, limit=9)]
+    assert alerts == ([("calm", 2, "503")] if revision >= "0007" else [])
+    assert list(read_alert_states(store)) == ([("calm", "small")] if revision >= "0007" else [])
     for slug, close in (("aaa", 2.3), ("bbb", 4.8)):
         made.bars(slug, {"2024-01-09T00:00:00Z": close}, interval="1d")
     [index] = made.update().indices

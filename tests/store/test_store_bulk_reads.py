@@ -74,13 +74,13 @@ def test_a_bulk_read_with_parameters_and_a_window(store: Store) -> None:
     found = read_bars(store, interval="1h", since_us=START_US + HOUR_US, until_us=START_US + 8_000 * HOUR_US)
     assert len(found.close) == 2 * 7_999
     first = select(Bar.close).where(Bar.listing_id == made.listings[1], Bar.time < START_US + HOUR_US)
-    table = store.arrow(first)
+    table = store.arrow_tables([first])[0]
     assert table.num_rows == 1
 
 
 def test_a_bulk_read_inside_a_session_is_refused_instead_of_waiting_for_itself(sqlite_store: Store) -> None:
     with sqlite_store.session(), pytest.raises(StoreError, match="inside an open session would wait for itself"):
-        sqlite_store.arrow(select(Bar.close))
+        sqlite_store.arrow_tables([select(Bar.close)])[0]
 
 
 def test_a_bulk_read_waits_for_a_writer_of_this_process(sqlite_store: Store) -> None:
@@ -136,7 +136,7 @@ def test_writers_and_bulk_readers_in_several_processes_do_no_harm(sqlite_store: 
     sizes = []
     for i in range(60):
         write_bars(sqlite_store, made.run_id, bars(third, [1.0] * 10, first=10 * i))
-        sizes.append(sqlite_store.arrow(select(Bar.close)).num_rows)
+        sizes.append(sqlite_store.arrow_tables([select(Bar.close)])[0].num_rows)
     assert [process.wait(120) for process in others] == [0, 0]
     assert sizes == sorted(sizes)
     assert len(read_bars(sqlite_store).close) == 2 * 10_000 + 600
@@ -159,7 +159,9 @@ def test_threads_that_write_and_read_in_bulk_take_turns_and_do_no_harm(sqlite_st
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(fill)
         while not writer.done():
-            sizes.append(sqlite_store.arrow(select(func.count().label("n")).select_from(Bar)).column(0)[0].as_py())
+            sizes.append(
+                sqlite_store.arrow_tables([select(func.count().label("n")).select_from(Bar)])[0].column(0)[0].as_py()
+            )
             assert len(read_assets(second)) == 2
         writer.result(0)
     assert sizes == sorted(sizes)
