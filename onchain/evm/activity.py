@@ -348,6 +348,8 @@ async def read_event_sums(
     """
 
     async def read(name: str, wanted: list[EventSum]) -> list[tuple[EventSum, Reading]]:
+        if name not in chains:
+            return [(each, missing(each.read(), f'no chain "{name}" is configured')) for each in wanted]
         try:
             async with Pool(chains[name], confirm=confirm, timeout_s=60.0) as pool:
                 pinner = Pinner(pool)
@@ -366,7 +368,7 @@ async def read_event_sums(
         return [(each, _event_sum(each, logs, last)) for each in wanted]
 
     by_chain = {name: [each for each in events if each.chain == name] for name in {each.chain for each in events}}
-    parts = await asyncio.gather(*(read(name, wanted) for name, wanted in by_chain.items() if name in chains))
+    parts = await asyncio.gather(*(read(name, wanted) for name, wanted in by_chain.items()))
     return [pair for part in parts for pair in part]
 
 
@@ -374,7 +376,7 @@ def _event_sum(event: EventSum, logs: Sequence[dict[str, Any]], pin: Pin) -> Rea
     signs = {topic(name): sign for name, sign in ((event.event, 1), (event.less, -1)) if name}
     total = 0
     for log in logs:
-        sign = signs.get("".join(log["topics"][:1]), 0)
+        sign = signs.get(str(*log["topics"][:1]), 0)
         if not sign or log["address"].lower() != event.address.lower():
             continue
         word = "1" if event.word is None else log["data"][2 + 64 * event.word :][:64].rjust(64, "?")

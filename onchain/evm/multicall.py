@@ -23,7 +23,6 @@ from onchain.rpc.pool import Endpoint, Pool
 WORD = 32
 REVERTED = "reverted"
 CHUNK_CALLS = 240  # the own reader's array holds 256, its items 512 bytes
-CHUNK_BYTES = 160_000
 KEPT_STATES = 128  # blocks of state that a node without an archive keeps
 _SMALLER = frozenset({Kind.TOO_BIG, Kind.REVERT})
 
@@ -161,7 +160,8 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
     old = pool.wall() - pin.timestamp > KEPT_STATES * pool.chain.block_time_s
 
     async def ask(endpoint: Endpoint) -> tuple[Outcome, ...]:
-        parts = await asyncio.gather(*(_bisected(pool, endpoint, pin, chunk) for chunk in _chunks(calls)))
+        chunks = (calls[first : first + CHUNK_CALLS] for first in range(0, len(calls), CHUNK_CALLS))
+        parts = await asyncio.gather(*(_bisected(pool, endpoint, pin, chunk) for chunk in chunks))
         if old:
             endpoint.served_old_state()
         return tuple(outcome for part in parts for outcome in part)
@@ -180,20 +180,6 @@ async def read_calls(pool: Pool, pin: Pin, calls: Sequence[Call], *, confirm: in
         pool, ask, what=f"multicall at block {pin.number}", count=confirm or pool.confirm, old=old, differ=differ
     )
     return Readout(outcomes, agreed)
-
-
-def _chunks(calls: Sequence[Call]) -> list[Sequence[Call]]:
-    """Cut by number of calls and by bytes of call data."""
-    chunks: list[list[Call]] = [[]]
-    used = 0
-    for call in calls:
-        cost = 192 + len(call.data)
-        if chunks[-1] and (len(chunks[-1]) >= CHUNK_CALLS or used + cost > CHUNK_BYTES):
-            chunks.append([])
-            used = 0
-        chunks[-1].append(call)
-        used += cost
-    return list(chunks)
 
 
 async def _bisected(pool: Pool, endpoint: Endpoint, pin: Pin, calls: Sequence[Call]) -> list[Outcome]:
