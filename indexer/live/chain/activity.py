@@ -266,7 +266,8 @@ def read_events_of_days(live: Live, run_id: int, *, due: datetime) -> dict[str, 
         if to_us(end) <= newest:
             continue
         readings = _read_events(live, list(slugs), end=end)
-        keep_proof(live, run_id, _event_proof(readings, end), what=f"activity by events to {iso(to_us(end))}")
+        evidence = {"end": iso(to_us(end)), "readings": [asdict(got) for _, got in readings]}
+        keep_proof(live, run_id, evidence, what=f"activity by events to {iso(to_us(end))}")
         unread = {f"{slugs[event]} {event.metric}": got.reason for event, got in readings if got.amount is None}
         series = [
             _metric(slugs[event], event.metric, _source(event), to_us(end), got.amount / 10**event.decimals)
@@ -308,11 +309,6 @@ def _read_events(live: Live, events: list[EventSum], *, end: datetime) -> list[t
         )
     except SourceUnavailable as error:
         return [(event, missing(event.read(), str(error))) for event in events]
-
-
-def _event_proof(readings: Iterable[tuple[EventSum, Reading]], end: datetime) -> dict[str, Any]:
-    rows = [asdict(got) | {"amount": None if got.amount is None else str(got.amount)} for _, got in readings]
-    return {"end": iso(to_us(end)), "readings": rows}
 
 
 def _source(event: EventSum) -> str:
