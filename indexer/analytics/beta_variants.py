@@ -246,13 +246,8 @@ def vasicek_beta(beta: float, se: float, *, prior: Prior) -> ShrunkBeta:
     """Precision-weighted mean of the sample beta and the prior (Vasicek 1973)."""
     if se < 0.0 or prior.sd < 0.0 or se + prior.sd == 0.0:
         raise InputError("the errors of beta and of the prior must not be negative, nor both be 0")
-    if se == 0.0:
-        return ShrunkBeta(beta, 0.0, 1.0, prior)
-    if prior.sd == 0.0:
-        return ShrunkBeta(prior.mean, 0.0, 0.0, prior)
-    own, before = 1.0 / se**2, 1.0 / prior.sd**2
-    mean = (own * beta + before * prior.mean) / (own + before)
-    return ShrunkBeta(mean, math.sqrt(1.0 / (own + before)), own / (own + before), prior)
+    weight = prior.sd**2 / (prior.sd**2 + se**2)
+    return ShrunkBeta(weight * beta + (1.0 - weight) * prior.mean, math.sqrt(weight) * se, weight, prior)
 
 
 def cross_section_prior(betas: ArrayLike) -> Prior:
@@ -260,16 +255,11 @@ def cross_section_prior(betas: ArrayLike) -> Prior:
 
     Raises NotEnoughDataError below 3: two tokens are no cross-section.
     """
-    known = _known(betas)
+    known = as_series(betas, "betas")
+    known = known[np.isfinite(known)]
     if known.size < 3:
         raise NotEnoughDataError(f"a cross-section prior needs at least 3 betas and there are {known.size}")
     return Prior(float(known.mean()), float(known.std(ddof=1)), known.size)
-
-
-def _known(values: ArrayLike) -> F64:
-    series = as_series(values, "betas")
-    known: F64 = series[[math.isfinite(value) for value in series]]
-    return known
 
 
 @dataclass(frozen=True, slots=True)

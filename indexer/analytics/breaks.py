@@ -84,9 +84,9 @@ def chow_test(x: ArrayLike, y: ArrayLike, *, row: int) -> ChowTest:
 
 
 def sup_f(x: ArrayLike, y: ArrayLike, *, edge: int | None = None) -> SupF:
-    """Quandt-Andrews test of a break at an unknown date, `edge` rows from either end: 15 % of them, for which alone
+    """Quandt-Andrews test of a break at an unknown date at least `edge` rows from either end.
 
-    the critical values hold.
+    The critical values hold for 15 % of the rows, which it is when not given.
     """
     design, target, rows = _prepared(x, y)
     n, k = design.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -231,57 +231,47 @@ def analogues(
     windows: Mapping[str, tuple[int, int]],
     min_depth: float = 0.05,
     horizons: Sequence[int] = (1, 5, 20, 60),
+    bars: int = 1,
 ) -> list[Analogue]:
     """Named episodes side by side; `windows` gives the span [start_us, end_us] in which each one's peak lies.
 
     The drawdown is measured from the highest level inside the window, also when an older peak was higher: the
-    episode asked for is the pullback itself, not the bear market around it.
+    episode asked for is the pullback itself, not the bear market around it. Horizons are of so many `bars` each.
     """
     times, values = observed_levels(times_us, levels)
-    rows = [
-        _analogue(name, times, values, span=span, min_depth=min_depth, horizons=horizons)
-        for name, span in windows.items()
-    ]
-    return [_with_overlaps(row, rows, end_us=int(times[-1]) if times.size else 0) for row in rows]
+    rows = []
+    for name, span in windows.items():
+        episode = _deepest(times, values, span=span, min_depth=min_depth)
+        if isinstance(episode, str):
+            rows.append(Analogue(name, None, {}, {}, reason=episode))
+            continue
+        places = (int(np.searchsorted(times, at)) for at in (episode.trough_us, episode.peak_us))
+        trough, peak = ({n: _forward(values, place, n * bars) for n in horizons} for place in places)
+        rows.append(Analogue(name, episode, trough, peak))
+    end_us = int(times[-1]) if times.size else 0
+    return [replace(row, overlaps=_overlaps(row, rows, end_us=end_us)) for row in rows]
 
 
-def _analogue(
-    name: str, times: I64, values: F64, *, span: tuple[int, int], min_depth: float, horizons: Sequence[int]
-) -> Analogue:
+def _deepest(times: I64, values: F64, *, span: tuple[int, int], min_depth: float) -> Episode | str:
+    """The deepest episode whose peak lies in the span, or why there is none."""
     inside = np.flatnonzero((times >= span[0]) & (times <= span[1]))
     if inside.size == 0:
-        return Analogue(name, None, {}, {}, reason="no level in the window")
+        return "no level in the window"
     # Rows before the window are cut off, so that its own highest level is the peak.
-    start = int(inside[0])
-    episodes = [
-        e
-        for e in drawdown_episodes(times[start:], values[start:], min_depth=min_depth)
-        if span[0] <= e.peak_us <= span[1]
-    ]
-    if not episodes:
-        return Analogue(name, None, {}, {}, reason=f"no pullback of {min_depth:.0%} begins in the window")
-    episode = min(episodes, key=lambda e: e.depth)
-    trough, peak = (int(np.searchsorted(times, at)) for at in (episode.trough_us, episode.peak_us))
-    return Analogue(
-        name,
-        episode,
-        {horizon: _forward(values, trough, horizon) for horizon in horizons},
-        {horizon: _forward(values, peak, horizon) for horizon in horizons},
+    later = drawdown_episodes(times[inside[0] :], values[inside[0] :], min_depth=min_depth)
+    episodes = [episode for episode in later if span[0] <= episode.peak_us <= span[1]]
+    return min(episodes, key=lambda e: e.depth, default=f"no pullback of {min_depth:.0%} begins in the window")
+
+
+def _overlaps(row: Analogue, rows: Sequence[Analogue], *, end_us: int) -> tuple[str, ...]:
+    """The other episodes that share time with this one."""
+    own, others = row.episode, [(other.name, other.episode) for other in rows if other is not row]
+    return tuple(
+        name
+        for name, theirs in others
+        if own is not None and theirs is not None
+        if own.peak_us < (theirs.recovery_us or end_us) and theirs.peak_us < (own.recovery_us or end_us)
     )
-
-
-def _with_overlaps(row: Analogue, rows: Sequence[Analogue], *, end_us: int) -> Analogue:
-    own = row.episode
-    if own is None:
-        return row
-    shared = []
-    for other in rows:
-        theirs = other.episode
-        if theirs is None or other is row:
-            continue
-        if own.peak_us < (theirs.recovery_us or end_us) and theirs.peak_us < (own.recovery_us or end_us):
-            shared.append(other.name)
-    return Analogue(row.name, own, row.after_trough, row.after_peak, tuple(shared))
 
 
 def _horizon(values: F64, events: I64, *, horizon: int) -> HorizonRow:
@@ -292,11 +282,11 @@ def _horizon(values: F64, events: I64, *, horizon: int) -> HorizonRow:
     for event in events.tolist():
         if not chosen or event - chosen[-1] >= horizon:
             chosen.append(event)
-    done = [event for event in chosen if event + horizon < values.size]
-    after = np.array([values[event + horizon] / values[event] - 1.0 for event in done])
+    done = np.array([event for event in chosen if event + horizon < values.size], dtype=np.int64)
     counts = (horizon, len(done), len(events), len(chosen) - len(done))
-    if not done:
+    if not len(done):
         return HorizonRow(*counts, None, None, None, None, None)
+    after = values[done + horizon] / values[done] - 1.0
     q25, median, q75 = (float(value) for value in np.percentile(after, [25, 50, 75]))
     return HorizonRow(*counts, median, float(after.mean()), q25, q75, float((after > 0.0).mean()))
 

@@ -75,9 +75,9 @@ class CarTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventResult(CarTest):
-    """A CarTest with `df` and what the other tests need: residuals (n_estimation,), their rows, and the error
+    """A CarTest with what the other tests need: `df`, residuals (n_estimation,) and their rows.
 
-    `path_sd` of the sum up to each event row.
+    `path_sd` is the error of the sum up to each event row.
     """
 
     n_missing: int = 0

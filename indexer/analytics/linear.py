@@ -62,11 +62,16 @@ def hac_covariance(design: F64, residual: F64, *, lag: int) -> F64:
     return covariance
 
 
+def _law(name: str, *arguments: float) -> float:
+    """A law of scipy.special, which is imported where a number is asked of it."""
+    from scipy import special
+
+    return float(getattr(special, name)(*arguments))
+
+
 def t_quantile(df: float, p: float) -> float:
     """The p-quantile of Student's t with df degrees of freedom."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, p))
+    return _law("stdtrit", df, p)
 
 
 def student_interval(value: float, se: float, *, df: float, confidence: float) -> tuple[float, float]:
@@ -77,37 +82,27 @@ def student_interval(value: float, se: float, *, df: float, confidence: float) -
 
 def t_two_sided(t: float | None, df: float) -> float | None:
     """P(|T| >= |t|) for Student's t with df degrees of freedom; None without a t."""
-    from scipy.special import stdtr
-
-    return None if t is None else float(2.0 * stdtr(df, -abs(t)))
+    return None if t is None else 2.0 * _law("stdtr", df, -abs(t))
 
 
 def normal_quantile(p: float) -> float:
     """The p-quantile of the standard normal."""
-    from scipy.special import ndtri
-
-    return float(ndtri(p))
+    return _law("ndtri", p)
 
 
 def normal_two_sided(z: float) -> float:
     """P(|Z| >= |z|) for the standard normal."""
-    from scipy.special import ndtr
-
-    return float(2.0 * ndtr(-abs(z)))
+    return 2.0 * _law("ndtr", -abs(z))
 
 
 def f_upper(f: float, df1: float, *, df2: float) -> float:
     """P(F >= f) for the F law with df1 and df2 degrees of freedom."""
-    from scipy.special import fdtrc
-
-    return float(fdtrc(df1, df2, f))
+    return _law("fdtrc", df1, df2, f)
 
 
 def kolmogorov_upper(x: float) -> float:
     """P(sup |Brownian bridge| >= x), the limit law of the OLS-CUSUM statistic."""
-    from scipy.special import kolmogorov
-
-    return float(kolmogorov(x))
+    return _law("kolmogorov", x)
 
 
 # Above this condition number of the scaled design the coefficients carry fewer than 6 digits.

@@ -15,19 +15,19 @@ from indexer.analytics.series import ZERO_VARIANCE, as_pair, few_pairs, finite_p
 from indexer.arrays import F64, ArrayLike, Bools
 from indexer.errors import InputError
 
-GRID_POINTS, TOLERANCE = 17, 1e-4
+GRID_POINTS, TOLERANCE, GOLDEN = 17, 1e-4, (math.sqrt(5.0) - 1.0) / 2.0
 MIN_PAIRS = 30
 
 
 def maximise(function: Callable[[float], float], low: float, *, high: float) -> float:
-    """The argument in [low, high] with the greatest value found; the grid guards against local maxima."""
-    from scipy.optimize import minimize_scalar
-
+    """The argument in [low, high] with the greatest value found: by golden section about the best of a grid."""
     grid = np.linspace(low, high, GRID_POINTS).tolist()
     best, step = max(grid, key=function), grid[1] - grid[0]
-    around = max(low, best - step), min(high, best + step)
-    search = minimize_scalar(lambda x: -function(x), bounds=around, method="bounded", options={"xatol": TOLERANCE})
-    return float(search.x)
+    low, high = max(low, best - step), min(high, best + step)
+    while high - low > TOLERANCE:
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        low, high = (low, right) if function(left) > function(right) else (left, high)
+    return (low + high) / 2.0
 
 
 # A start this wide (in residual variances) lets the first pairs set the level; their likelihood is left out.

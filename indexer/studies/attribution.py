@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.breadth import Attribution, attribute
+from indexer.analytics.breadth import attribute
 from indexer.arrays import F64, I64, Bools
 from indexer.engine.history import RESUMPTION
 from indexer.engine.market import Status
@@ -29,19 +29,17 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class BasketPath:
-    """An index's basket along its levels: times (T + 1,), published levels (T + 1,), and over each step (T, N)
+    """An index's basket along its levels: times and published levels (T + 1,), and what is held over each step.
 
-    the units held, the prices at its start and end in USD, and whether the end price is `carried` (no rate then).
-    Steps (T,) from or to a level at which the index was impaired are `left_out`: they earn nothing here. Who leaves at
-    a stated value ends its last step at that value; the level there is then the one just after.
+    (T, N) are the units, the prices in USD at both ends, and whether the end price is `carried` (no rate then). Steps
+    (T,) from or to a level at which the index was impaired are `left_out`: they earn nothing here. Who leaves at a
+    stated value ends its last step at that value; the level there is then the one just after.
     """
 
     index_id: str
     times_us: I64
     levels: F64
-    assets: tuple[str, ...]
-    symbols: tuple[str, ...]
-    sub_sectors: tuple[str, ...]
+    assets: Mapping[str, RebalancingItemRow]
     units: F64
     start_prices: F64
     end_prices: F64
@@ -114,10 +112,19 @@ def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int
     Raises NotFoundError for the index, InputError for an empty period, NotEnoughDataError without levels there.
     """
     path = basket_path(store, index_id, start_us=start_us, end_us=end_us)
-    attribution = attribute(path.weights, path.returns)
-    steps = path.steps
+    weights, returns, steps = path.weights, path.returns, path.steps
+    attribution = attribute(weights, returns)
     published = float(np.prod(1.0 + steps) - 1.0)
-    rows = [_row(path, attribution, n) for n in range(len(path.assets))]
+    rows = [
+        Contribution(
+            item.asset, item.symbol, item.sub_sector, float(attribution.contribution[n]),
+            own_return=float(np.expm1(np.log1p(returns[held, n]).sum())),
+            mean_weight=float(weights[held, n].mean()),
+            held=float(held.mean()),
+            carried=float(path.carried[held, n].mean()),
+        )
+        for n, (item, held) in enumerate(zip(path.assets.values(), path.units.T > 0.0, strict=True))
+    ]  # fmt: skip
     return AttributionStudy(
         index_id=index_id,
         start_us=int(path.times_us[0]),
@@ -130,7 +137,7 @@ def study_attribution(store: Store, index_id: str, *, start_us: int, end_us: int
         impaired_steps=int(path.left_out.sum()),
         left_out=left_out(index_series(store, index_id).left_out, start_us=start_us, end_us=end_us),
         constituents=tuple(sorted(rows, key=lambda row: -abs(row.contribution))),
-        sub_sectors=attribution.grouped(path.sub_sectors),
+        sub_sectors=attribution.grouped([item.sub_sector for item in path.assets.values()]),
     )
 
 
@@ -160,10 +167,7 @@ def basket_path(store: Store, index_id: str, *, start_us: int, end_us: int) -> B
             ends[step, list(assets).index(asset)] *= 1.0 + (moved - 1.0) / share
     still = np.isin(times[1:], resumptions) | left_out
     ends[still] = starts[still]  # while an index is suspended its basket earns nothing
-    return BasketPath(
-        index_id, times, levels, tuple(assets), tuple(row.symbol for row in assets.values()),
-        tuple(row.sub_sector for row in assets.values()), units, starts, ends, age[1:] > 0.0, left_out,
-    )  # fmt: skip
+    return BasketPath(index_id, times, levels, assets, units, starts, ends, age[1:] > 0.0, left_out)
 
 
 def _exits(changes: Sequence[RebalancingRow]) -> Iterator[tuple[int, str, float, float]]:
@@ -219,18 +223,3 @@ def _units(changes: list[RebalancingRow], assets: Mapping[str, object], times: I
                 table[row, place[item.asset]] = item.units_after
     effective = np.array([to_us(change.effective_at) for change in changes], dtype=np.int64)
     return table[np.searchsorted(effective, times[:-1], side="right") - 1]
-
-
-def _row(path: BasketPath, attribution: Attribution, column: int) -> Contribution:
-    held = path.units[:, column] > 0.0
-    returns = path.returns[held, column]
-    return Contribution(
-        asset=path.assets[column],
-        symbol=path.symbols[column],
-        sub_sector=path.sub_sectors[column],
-        contribution=float(attribution.contribution[column]),
-        own_return=float(np.expm1(np.log1p(returns).sum())),
-        mean_weight=float(path.weights[held, column].mean()),
-        held=float(held.mean()),
-        carried=float(path.carried[held, column].mean()),
-    )

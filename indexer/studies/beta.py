@@ -95,46 +95,43 @@ def index_beta(
 ) -> IndexBeta:
     """The beta of a subject (index id or token slug) to one benchmark, or to several at once by method "multi".
 
-    `own` is the subject's series where it has been read already, for many betas of one subject.
-
-    A bare date as `end_us` means that whole day. `sessions` counts intervals of the clock. Raises NotFoundError for
-    an unknown name, InputError for an impossible window, method or clock, and NotEnoughDataError saying how many
-    returns there are and are needed.
+    `own` is the subject's series where it has been read already. A bare date as `end_us` means that whole day.
+    `sessions` counts intervals of the clock. Raises NotFoundError for an unknown name, InputError for an impossible
+    window, method or clock, and NotEnoughDataError saying how many returns there are and are needed.
     """
     names = [benchmark] if isinstance(benchmark, str) else list(benchmark)
     _check(sessions, method, names)
     own, others, frame = _read_frame(store, subject, names, clock=clock, own=own)
     hourly = method == Method.HAYASHI_YOSHIDA
-    beta = windowed_beta(
-        frame,
-        method=Method.OLS if hourly else method,
-        sessions=sessions,
-        end_us=end_us,
-        options=options,
-        bootstrap=bootstrap,
-    )
+    usual = Method.OLS if hourly else method
+    beta = windowed_beta(frame, method=usual, sessions=sessions, end_us=end_us, options=options, bootstrap=bootstrap)
     if hourly:
-        beta = _by_the_hour(store, beta, own, options or Options())
-    if own.kind != INDEX:
-        return replace(beta, reasons=(*beta.reasons, *_cautions(store, own, others)))
-    carried, perpetual = _weights_at(store, frame, beta)
-    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *untraded_warning(carried)))
-    share = round(float(perpetual.mean()), 12) if perpetual.size else 0.0
-    cautions = _cautions(store, own, others)
-    if share > 0:
-        cautions += (f"{share:.1%} of the weight at these instants is priced from perpetual futures",)
-    return replace(beta, estimate=fit, reasons=(*beta.reasons, *cautions), perpetual_weight=share)
+        other = benchmark_series(store, beta.benchmark, interval="1h")
+        fit = intraday(other, own, first_us=beta.first_us, last_us=beta.last_us, options=options or Options())
+        blume = None if fit.beta is None else blume_beta(fit.beta)
+        beta = replace(beta, estimate=fit, blume=blume, pairs_used=fit.n)
+    return beta if own.kind != INDEX else _with_cautions(store, frame, beta, others)
 
 
-def _weights_at(store: Store, frame: Frame, beta: IndexBeta) -> tuple[F64, F64]:
-    """Carried weight and share of perpetual futures at the instants of the window that have a level."""
+def _with_cautions(store: Store, frame: Frame, beta: IndexBeta, others: Sequence[Series]) -> IndexBeta:
+    """With what is to be known of the index's levels at the instants of the window, and of benchmarks it has held."""
     first, last = beta.first_us, beta.last_us
     page = read_level_page(
         store, frame.subject, start_us=first, end_us=last + 1, step_us=None, as_of_us=None,
         limit=(last - first) // HOUR_US + 2,
     )  # fmt: skip
     at = np.isin(page.times_us, frame.times_us)
-    return page.carried_weight[at], page.perpetual_weight[at]
+    fit = replace(beta.estimate, warnings=(*beta.estimate.warnings, *untraded_warning(page.carried_weight[at])))
+    share = round(float(page.perpetual_weight[at].mean()), 12) if at.any() else 0.0
+    held = {row.asset for row in read_memberships(store, frame.subject)}
+    cautions = [
+        f"{other.name} is or was a constituent of {frame.subject}: this is partly a regression on itself"
+        for other in others
+        if other.kind == TOKEN and other.name in held
+    ]
+    if share > 0:
+        cautions.append(f"{share:.1%} of the weight at these instants is priced from perpetual futures")
+    return replace(beta, estimate=fit, reasons=(*beta.reasons, *cautions), perpetual_weight=share)
 
 
 def untraded_warning(carried: F64) -> tuple[str, ...]:
@@ -192,26 +189,14 @@ def windowed_beta(
     # A lead-lag method is the remedy for what the sentinel finds, and the other clocks are marked already.
     cautions = (scan.message,) if scan.message and method not in LEAD_LAG else ()
     return IndexBeta(
-        index_id=frame.subject,
-        benchmarks=frame.benchmarks,
-        sessions=window.pairs,
-        first_us=int(window.starts_us[0]),
-        first_session_us=int(window.times_us[0]),
-        last_us=int(window.times_us[-1]),
-        stale_days=window.stale_days,
-        pairs_used=fit.n,
-        pairs_dropped=window.dropped,
-        clock=frame.clock,
-        calendar=frame.calendar,
-        price_basis=frame.price_basis,
-        periods_per_year=frame.periods_per_year,
-        naive=frame.naive,
-        reasons=window.reasons,
+        frame.subject, frame.benchmarks, window.pairs, int(window.starts_us[0]), int(window.times_us[0]),
+        int(window.times_us[-1]), window.stale_days, fit.n, window.dropped, frame.clock, frame.calendar,
+        frame.price_basis, frame.periods_per_year, frame.naive, window.reasons,
         estimate=replace(fit, warnings=(*fit.warnings, *cautions)),
         sentinel=scan,
         blume=None if fit.beta is None else blume_beta(fit.beta),
         bootstrap=bootstrap_beta(x, y, seed=BOOTSTRAP_SEED) if bootstrap else None,
-    )
+    )  # fmt: skip
 
 
 def _read_frame(
@@ -237,31 +222,11 @@ def past(last_us: int | None) -> int | None:
     return last_us + 1 if last_us % DAY_US else last_us + DAY_US + 1
 
 
-def _by_the_hour(store: Store, beta: IndexBeta, own: Series, options: Options) -> IndexBeta:
-    """The same window with the estimate from hourly observations at their own instants."""
-    other = benchmark_series(store, beta.benchmark, interval="1h")
-    fit = intraday(other, own, first_us=beta.first_us, last_us=beta.last_us, options=options)
-    blume = None if fit.beta is None else blume_beta(fit.beta)
-    return replace(beta, estimate=fit, blume=blume, pairs_used=fit.n)
-
-
 def _check(sessions: int | None, method: str, names: Sequence[str]) -> None:
     if sessions is not None and sessions < MIN_SESSIONS:
         raise InputError(f"a window of {sessions} sessions is too short for a beta; ask for {MIN_SESSIONS} or more")
     if len(names) > 1 and method != Method.MULTI:
         raise InputError(f'method "{method}" takes one benchmark and {len(names)} are named; use method "multi"')
-
-
-def _cautions(store: Store, own: Series, others: Sequence[Series]) -> tuple[str, ...]:
-    """A benchmark token that the index itself has held: the regression is partly one on itself."""
-    if own.kind != INDEX:
-        return ()
-    held = {row.asset for row in read_memberships(store, own.name)}
-    return tuple(
-        f"{other.name} is or was a constituent of {own.name}: this is partly a regression on itself"
-        for other in others
-        if other.kind == TOKEN and other.name in held
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +247,6 @@ class BetaHistory:
     rolling: RollingBeta
     kind: str = BetaPath.ROLLING
     hindsight: bool = False
-    clock: str = Clock.AT_CLOSE
-    calendar: str = ""
     newest_us: int = 0
 
     @property
@@ -335,18 +298,8 @@ def beta_history(
     keep = np.ones(len(frame.y), dtype=np.bool_) if start_us is None else frame.times_us >= start_us
     cut = RollingBeta(sessions, path.beta[keep], path.alpha[keep], path.r2[keep], path.se[keep])
     hindsight = kind == BetaPath.KALMAN_SMOOTHED
-    return BetaHistory(
-        subject,
-        other.name,
-        sessions,
-        frame.times_us[keep],
-        cut,
-        kind,
-        hindsight,
-        clock,
-        frame.calendar,
-        frame.newest_us,
-    )
+    hindsight = kind == BetaPath.KALMAN_SMOOTHED
+    return BetaHistory(subject, other.name, sessions, frame.times_us[keep], cut, kind, hindsight, frame.newest_us)
 
 
 def _path(frame: Frame, kind: str, *, sessions: int, tau: float) -> RollingBeta:

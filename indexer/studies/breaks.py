@@ -108,8 +108,7 @@ def study_breaks(
     split = row - start
     x, y = span.x[:, 0], span.y
     regimes = _regimes(span, split)
-    difference = beta_difference(regimes[0].beta, regimes[1].beta)
-    z, p = difference or (None, None)
+    z, p = beta_difference(regimes[0].beta, regimes[1].beta) or (None, None)
     cusum = cusum_ols(x, y)
     known = chow_test(x, y, row=split)
     unknown = _unknown(span)

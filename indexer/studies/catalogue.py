@@ -97,10 +97,10 @@ class PolicyDistance:
 
 
 def load_events(store: Store | None = None, data_dir: Path | None = None) -> dict[str, Event]:
-    """Events by id, in order of time: every FOMC decision, the shipped ones, those of the store, then those of
+    """Events by id, in order of time: FOMC decisions, the shipped ones, those of the store, then one's own.
 
-    `events.toml` in the data directory (the store's folder, if none is given); a later one takes the place of its
-    namesake. Raises MethodologyError naming the file, the entry and what is wrong with it.
+    Those are of `events.toml` in the data directory (the store's folder, if none is given); a later one takes the place
+    of its namesake. Raises MethodologyError naming the file, the entry and what is wrong with it.
     """
     events = dict(_shipped())
     if store is not None:

@@ -48,14 +48,11 @@ class BetaRow:
     reason: str | None = None
 
 
-def beta_numbers(fit: IndexBeta | str) -> dict[str, Any]:
-    """The fields of a BetaRow, of a fit or of the reason why there is none."""
-    if isinstance(fit, str):
-        return {"reason": fit}
+def beta_numbers(fit: IndexBeta) -> dict[str, Any]:
+    """The fields of a BetaRow."""
     span = {"first_session_us": fit.first_session_us, "last_session_us": fit.last_us, "stale_days": fit.stale_days}
-    return span | {
-        name: getattr(fit.estimate, name) for name in ("n", "beta", "se", "ci_low", "ci_high", "r2", "reason")
-    }
+    numbers = ("n", "beta", "se", "ci_low", "ci_high", "r2", "reason")
+    return span | {name: getattr(fit.estimate, name) for name in numbers}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,32 +70,6 @@ class ComparedBeta(BetaRow):
     last_us: int | None = None
 
 
-def _span(rows: Sequence[BetaRow]) -> tuple[int | None, int | None, int, int | None]:
-    """First and last session of the rows, the largest of their `n`, the least of their `stale_days`."""
-    fields = ("first_session_us", "last_session_us", "n", "stale_days")
-    known = {name: [value for row in rows if (value := getattr(row, name)) is not None] for name in fields}
-    return (
-        min(known["first_session_us"], default=None), max(known["last_session_us"], default=None),
-        max(known["n"], default=0), min(known["stale_days"], default=None),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class BetaComparison:
-    """Rows by subject, benchmark and way. `sessions` None means the whole common history.
-
-    The sessions span those of all rows, each of which says its own; of `n` the largest, of `stale_days` the least.
-    """
-
-    sessions: int | None
-    end_us: int | None
-    first_session_us: int | None
-    last_session_us: int | None
-    n: int
-    stale_days: int | None
-    rows: tuple[ComparedBeta, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConstituentBeta(BetaRow):
     """A constituent's beta at the close, Blume's and Vasicek's shrunk ones; `reason` says what is missing."""
@@ -111,23 +82,42 @@ class ConstituentBeta(BetaRow):
     vasicek: ShrunkBeta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConstituentBetas:
-    """Every constituent at an instant beside one benchmark; `prior` is the cross-section they are shrunk to.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spanned:
+    """The sessions from the first to the last of all rows; of `n` the largest, of `stale_days` the least."""
 
-    The sessions span those of all rows, as in a comparison.
-    """
+    first_session_us: int | None
+    last_session_us: int | None
+    n: int
+    stale_days: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BetaComparison(Spanned):
+    """Rows by subject, benchmark and way. `sessions` None means the whole common history."""
+
+    sessions: int | None
+    end_us: int | None
+    rows: tuple[ComparedBeta, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstituentBetas(Spanned):
+    """Every constituent at an instant beside one benchmark; `prior` is the cross-section they are shrunk to."""
 
     index_id: str
     benchmark: str
     sessions: int
     at_us: int
-    first_session_us: int | None
-    last_session_us: int | None
-    n: int
-    stale_days: int | None
     prior: Prior | None
     rows: tuple[ConstituentBeta, ...]
+
+
+def _span(rows: Sequence[BetaRow]) -> dict[str, Any]:
+    names = ("first_session_us", "last_session_us", "n", "stale_days")
+    known = {name: [value for row in rows if (value := getattr(row, name)) is not None] for name in names}
+    ends = zip(names, (min, max, max, min), (None, None, 0, None), strict=True)
+    return {name: end(known[name], default=none) for name, end, none in ends}
 
 
 def compare_betas(
@@ -151,7 +141,7 @@ def compare_betas(
         for other in others
         for frame, way in zip(_frames(store, own, other, end_us=end_us), WAYS, strict=True)
     ]
-    return BetaComparison(sessions, end_us, *_span(rows), tuple(rows))
+    return BetaComparison(sessions=sessions, end_us=end_us, rows=tuple(rows), **_span(rows))
 
 
 def constituent_betas(
@@ -167,21 +157,20 @@ def constituent_betas(
     held = read_constituents(store, index_id, at_us)
     rows = []
     for row in held:
-        fit: IndexBeta | str
+        about: dict[str, Any] = {name: getattr(row, name) for name in ("asset", "symbol", "sub_sector", "weight")}
         try:
             frame = make_frame(store, token_series(store, row.asset, rules_of=index_id), [other])
             # A member's beta is as old as it is to the index, which may have ended before the token's prices.
-            frame = replace(frame, newest_us=newest_us)
-            fit = windowed_beta(frame, sessions=sessions, end_us=at_us)
+            fit = windowed_beta(replace(frame, newest_us=newest_us), sessions=sessions, end_us=at_us)
+            rows.append(ConstituentBeta(**about, **beta_numbers(fit), blume=fit.blume))
         except NotEnoughDataError as error:
-            fit = str(error)
-        names: dict[str, Any] = {name: getattr(row, name) for name in ("asset", "symbol", "sub_sector", "weight")}
-        rows.append(ConstituentBeta(**names, **beta_numbers(fit), blume=None if isinstance(fit, str) else fit.blume))
+            rows.append(ConstituentBeta(**about, reason=str(error)))
     known = [row.beta for row in rows if row.beta is not None]
     prior = cross_section_prior(known) if len(known) >= 3 else None
+    shrunk = tuple(_shrunk(row, prior) for row in rows)
     return ConstituentBetas(
-        index_id, other.name, sessions, at_us, *_span(rows), prior, tuple(_shrunk(row, prior) for row in rows),
-    )  # fmt: skip
+        index_id=index_id, benchmark=other.name, sessions=sessions, at_us=at_us, prior=prior, rows=shrunk, **_span(rows)
+    )
 
 
 def _shrunk(row: ConstituentBeta, prior: Prior | None) -> ConstituentBeta:
@@ -212,14 +201,9 @@ def _days(frame: Frame) -> I64:
 
 def _cell(frame: Frame, *, way: tuple[str, str, str], sessions: int | None) -> ComparedBeta:
     name, _, method = way
-    cell: dict[str, Any] = {
-        "subject": frame.subject,
-        "benchmark": frame.benchmarks[0],
-        "way": name,
-        "naive": frame.naive,
-    }
+    cell: dict[str, Any] = {"subject": frame.subject, "benchmark": frame.benchmarks[0], "way": name}
     try:
         beta = windowed_beta(frame, method=method, sessions=sessions)
     except NotEnoughDataError as error:
-        return ComparedBeta(**cell, reason=str(error))
-    return ComparedBeta(**cell, **beta_numbers(beta), first_us=beta.first_us, last_us=beta.last_us)
+        return ComparedBeta(**cell, naive=frame.naive, reason=str(error))
+    return ComparedBeta(**cell, naive=frame.naive, **beta_numbers(beta), first_us=beta.first_us, last_us=beta.last_us)

@@ -130,17 +130,14 @@ def compare_episodes(
 ) -> AnalogueTable:
     """Each subject's pullback in each named span of peaks, beside the others: analogues, not evidence."""
     spans = {name: (parse_instant(first), parse_instant(last)) for name, (first, last) in episodes.items()}
-    days = DAY_US // step_of(bar)
     rows: list[AnalogueRow] = []
     for subject in subjects:
         series = regular(subject_series(store, subject), bar)
         matches = analogues(
-            series.times_us, series.values, windows=spans, min_depth=MIN_ANALOGUE,
-            horizons=[days * horizon for horizon in HORIZON_DAYS],
+            series.times_us, series.values, windows=spans, min_depth=MIN_ANALOGUE, horizons=HORIZON_DAYS,
+            bars=DAY_US // step_of(bar),
         )  # fmt: skip
-        rows += [
-            AnalogueRow(series.name, _in_days(analogue, days), *_high_after(series, analogue)) for analogue in matches
-        ]
+        rows += [AnalogueRow(series.name, analogue, *_high_after(series, analogue)) for analogue in matches]
     order = list(spans)
     return AnalogueTable(bar, tuple(sorted(rows, key=lambda row: order.index(row.analogue.name))))
 
@@ -162,14 +159,6 @@ def step_of(bar: str) -> int:
     if bar not in tuple(Bar):
         raise InputError(f'"{bar}" is not a bar; use {" or ".join(Bar)}')
     return STEP_US[Bar(bar)]
-
-
-def _in_days(analogue: Analogue, days: int) -> Analogue:
-    """The same with horizons counted in days."""
-    after_trough, after_peak = (
-        {bars // days: value for bars, value in side.items()} for side in (analogue.after_trough, analogue.after_peak)
-    )
-    return Analogue(analogue.name, analogue.episode, after_trough, after_peak, analogue.overlaps, analogue.reason)
 
 
 def _high_after(series: Series, analogue: Analogue) -> tuple[float | None, int | None]:

@@ -154,11 +154,12 @@ class MemberTests(Placebo):
 
 @dataclass(frozen=True, slots=True)
 class EventStudy:
-    """What an event did: by the hour (`path`), then at closes. `interval_start_us` and `interval_end_us` bound the
+    """What an event did: by the hour (`path`), then at closes.
 
-    interval that contains its begin. `indices` has a row for each index, model and window; `members` one block for
-    each model over the window asked for. `overlaps` are the catalogue's other events in any of the windows, `claims`
-    what was told of the event against the data, `policy` the distance to FOMC decisions.
+    `interval_start_us` and `interval_end_us` bound the interval that contains its begin. `indices` has a row for each
+    index, model and window; `members` one block for each model over the window asked for. `overlaps` are the
+    catalogue's other events in any of the windows, `claims` what was told of the event against the data, `policy` the
+    distance to FOMC decisions.
     """
 
     index_id: str
@@ -202,35 +203,29 @@ def study_event(
     own = subject_series(store, index_id)
     about = _about(store, event, known, own, models=models, windows=windows, estimation=estimation, clock=clock)
     lead, row, w = about.lead, about.row, about.windows
-    siblings: list[Series] = []
-    held: dict[str, Series] = {}
-    if own.kind == INDEX:
-        instants = sampling(store, about.models, clock=clock)
-        others = (sampled_index(store, row.id, instants) for row in read_indices(store) if row.id != index_id)
-        siblings = [series for series in others if len(series.times_us)]
-        members = [member.asset for member in read_constituents(store, index_id, int(lead.starts_us[row]))]
-        held = sampled_tokens(store, members, instants, rules_of=index_id)
+    siblings, held = _beside(store, about) if own.kind == INDEX else ([], {})
     nearest, furthest = min(first for first, _ in about.spans), max(last for _, last in about.spans)
-    used = max(row + nearest - 11 - w.length, 0), min(row + furthest, len(lead.y) - 1)
-    absent = left_out(own.left_out, start_us=int(lead.starts_us[used[0]]), end_us=int(lead.times_us[used[1]]))
+    absent = about.absent(own, max(row + nearest - 11 - w.length, 0), min(row + furthest, len(lead.y) - 1))
     return EventStudy(
-        index_id=index_id,
-        event=event,
-        path=hourly_path(own, event),
-        clock=lead.clock,
-        calendar=lead.calendar,
-        interval_start_us=int(lead.starts_us[row]),
-        interval_end_us=int(lead.times_us[row]),
-        estimation=w.length,
-        first=w.first,
-        last=w.last,
+        index_id, event, hourly_path(own, event), lead.clock, lead.calendar, int(lead.starts_us[row]),
+        int(lead.times_us[row]), w.length, w.first, w.last,
         indices=tuple(tested for subject in (own, *siblings) for tested in about.index(subject)),
         members=tuple(about.members(held, model) for model in about.models) if held else (),
         overlaps=tuple(o for o in other_events(known.values(), event, lead.times_us) if nearest <= o.step <= furthest),
         claims=check_claims(store, event),
         policy=policy_distance(event.at_us),
-        notes=(*([absent] if absent else []), *NOTES, *([DAY_ONLY] if event.precision == "day" else [])),
-    )
+        notes=(*absent, *NOTES, *((DAY_ONLY,) if event.precision == "day" else ())),
+    )  # fmt: skip
+
+
+def _beside(store: Store, about: _About) -> tuple[list[Series], dict[str, Series]]:
+    """The other indices and the members when the event's interval began, at the instants of the clock."""
+    index_id, began_us = about.lead.subject, int(about.lead.starts_us[about.row])
+    instants = sampling(store, about.models, clock=about.lead.clock)
+    others = (sampled_index(store, row.id, instants) for row in read_indices(store) if row.id != index_id)
+    members = [member.asset for member in read_constituents(store, index_id, began_us)]
+    held = sampled_tokens(store, members, instants, rules_of=index_id)
+    return [series for series in others if len(series.times_us)], held
 
 
 NOTES = (
@@ -286,9 +281,9 @@ def _about(
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What every row of one study shares: the event among the others, the window asked for, models, and the frame
+    """What every row of one study shares: the event among the others, the window asked for, and the models.
 
-    of the subject and the first model, in which the event is `row`.
+    `lead` is the frame of the subject and the first model, in which the event is `row`.
     """
 
     store: Store
@@ -303,6 +298,11 @@ class _About:
     def spans(self) -> list[tuple[int, int]]:
         """The window asked for, then the usual ones."""
         return list(dict.fromkeys([(self.windows.first, self.windows.last), *WINDOWS]))
+
+    def absent(self, own: Series, first: int, last: int) -> tuple[str, ...]:
+        """What is left out of the subject between two rows of the lead."""
+        spans = left_out(own.left_out, start_us=int(self.lead.starts_us[first]), end_us=int(self.lead.times_us[last]))
+        return (spans,) if spans else ()
 
     def index(self, subject: Series) -> list[Abnormal]:
         """A row for each model in the window asked for, then in the usual ones, all with one estimation window."""

@@ -7,8 +7,8 @@ sources: docs/onchain.md, "Fundamentals".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from indexer.store.assets import read_assets
 from indexer.store.bars import read_asset_metrics
 from indexer.store.db import Store
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import MetricSeries, RebalancingRow, SupplyRow
+from indexer.store.rows import RebalancingRow
 from indexer.store.supplies import read_supplies
 from indexer.studies.series import index_series, last_known, token_series
 from indexer.times import DAY_US, to_us
@@ -103,12 +103,10 @@ class FundamentalsStudy:
     tokens: tuple[TokenFundamentals, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """One asset's facts: supplies as (times, tokens) by kind, metrics by name."""
-
-    supplies: Mapping[str, tuple[I64, F64]] = field(default_factory=dict)
-    metrics: Mapping[str, MetricSeries] = field(default_factory=dict)
+Readings = tuple[I64, F64]
+Facts = Mapping[str, Readings]
+"""Of one asset: instants and tokens of each kind of supply, instants and values of each metric."""
+NOTHING: Readings = (np.zeros(0, np.int64), np.zeros(0))
 
 
 def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None, days: int = 1) -> FundamentalsStudy:
@@ -118,7 +116,7 @@ def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None,
     """
     inputs = _inputs(store)
     if at_us is None:
-        readings = (int(times[-1]) for facts in inputs.values() for times, _ in facts.supplies.values())
+        readings = (int(facts[kind][0][-1]) for facts in inputs.values() for kind in facts.keys() & set(KINDS))
         at_us = max(int(index_series(store, index_id).times_us[-1]), *readings, 0)
     midnights = (at_us - 1) // DAY_US * DAY_US - DAY_US * np.arange(days - 2, -1, -1, dtype=np.int64)
     ends = np.append(midnights, at_us)
@@ -127,7 +125,7 @@ def study_fundamentals(store: Store, index_id: str, *, at_us: int | None = None,
         raise NotEnoughDataError(f"{index_id} holds nothing at that instant; its history starts later")
     held = {item.asset: item.symbol for change in changes for item in change.items if item.units_after > 0.0}
     weights, caps = _weights(store, changes, list(held), ends, rules_of=index_id)
-    figures = [_figures(inputs.get(asset, _Inputs()), ends, caps[:, n]) for n, asset in enumerate(held)]
+    figures = [_figures(inputs.get(asset, {}), ends, caps[:, n]) for n, asset in enumerate(held)]
     tokens = [
         _token(asset, symbol, weights[-1, n], cap=caps[-1, n], figures=figures[n])
         for n, (asset, symbol) in enumerate(held.items())
@@ -166,56 +164,48 @@ def _weights(
         return np.nan_to_num(values / total), supply[in_force] * rates
 
 
-def _inputs(store: Store) -> dict[str, _Inputs]:
+def _inputs(store: Store) -> dict[str, dict[str, Readings]]:
     decimals = {asset.slug: asset.decimals for asset in read_assets(store)}
-    supplies: dict[str, dict[str, list[SupplyRow]]] = {}
+    supplies: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for row in read_supplies(store):
         if row.origin == "on_chain" and row.kind in KINDS:
-            supplies.setdefault(row.asset, {}).setdefault(row.kind, []).append(row)
-    metrics: dict[str, dict[str, MetricSeries]] = {}
+            amount = row.amount / 10 ** decimals[row.asset]
+            supplies.setdefault((row.asset, row.kind), []).append((to_us(row.observed_at), amount))
+    facts: dict[str, dict[str, Readings]] = {}
+    for (asset, kind), pairs in supplies.items():
+        times, amounts = zip(*sorted(pairs), strict=True)
+        facts.setdefault(asset, {})[kind] = np.array(times, dtype=np.int64), np.array(amounts)
     whole = [series for series in read_asset_metrics(store, (FEES, TVL, MOVED)) if ":" not in series.source]
     for series in sorted(whole, key=lambda one: (one.time_us[-1], len(one.time_us))):  # the freshest source stands
-        metrics.setdefault(series.subject, {})[series.name] = series
-    return {
-        asset: _Inputs(
-            {kind: _amounts(rows, decimals[asset]) for kind, rows in supplies.get(asset, {}).items()},
-            metrics.get(asset, {}),
-        )
-        for asset in supplies.keys() | metrics.keys()
-    }
+        facts.setdefault(series.subject, {})[series.name] = series.time_us, series.value
+    return facts
 
 
-def _amounts(rows: Iterable[SupplyRow], decimals: int) -> tuple[I64, F64]:
-    pairs = sorted((to_us(row.observed_at), row.amount / 10**decimals) for row in rows)
-    return np.array([at for at, _ in pairs], dtype=np.int64), np.array([amount for _, amount in pairs])
-
-
-def _figures(inputs: _Inputs, ends: I64, cap: F64) -> dict[str, F64]:
+def _figures(facts: Facts, ends: I64, cap: F64) -> dict[str, F64]:
     """Every figure (D,) of one token, NaN where it is not known, and its tokens issued, burnt and unlocked a day."""
-    total = inputs.supplies.get("total")
-    issued, dilution, supply = _issuance(total, inputs.supplies.get("burnt"), ends)
+    total, burnt, staked, vesting = (facts.get(kind, NOTHING) for kind in KINDS)
+    issued, dilution, supply = _issuance(total, burnt, ends)
     year = YEAR_DAYS / SPAN_DAYS
-    fees = _sum(inputs.metrics.get(FEES), ends)
-    moved = _sum(inputs.metrics.get(MOVED), ends)
+    fees, moved = (_sum(facts.get(name, NOTHING), ends) for name in (FEES, MOVED))
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "issued_tokens_day": issued,
-            "burnt_tokens_day": _issuance(inputs.supplies.get("burnt"), None, ends)[0],
-            "unlocked_tokens_day": -_issuance(inputs.supplies.get("vesting"), None, ends)[0],
+            "burnt_tokens_day": _issuance(burnt, NOTHING, ends)[0],
+            "unlocked_tokens_day": -_issuance(vesting, NOTHING, ends)[0],
             "dilution": dilution,
-            "staking_share": _stand(inputs.supplies.get("staked"), ends)[0] / supply,
+            "staking_share": _stand(staked, ends)[0] / supply,
             "price_to_fees": np.where(fees > 0.0, cap / (fees * year), np.nan),
             "realised_turnover": moved * year / supply,
             "fees_usd": fees,
-            "tvl_usd": _newest(inputs.metrics.get(TVL), ends),
+            "tvl_usd": _stand(facts.get(TVL, NOTHING), ends, max_age_us=7 * DAY_US)[0],
         }
 
 
-def _issuance(total: tuple[I64, F64] | None, burnt: tuple[I64, F64] | None, ends: I64) -> tuple[F64, F64, F64]:
+def _issuance(total: Readings, burnt: Readings, ends: I64) -> tuple[F64, F64, F64]:
     """Net tokens issued a day, the same over the supply a year, and the supply, at each day's end."""
     supply, at = _net(total, burnt, ends)
     before, since = _net(total, burnt, ends - SPAN_DAYS * DAY_US)
-    if total is not None:  # a young store: since its first reading
+    if len(total[0]):  # a young store: since its first reading
         first, first_at = _net(total, burnt, np.broadcast_to(total[0][:1], ends.shape))
         before, since = np.where(np.isnan(before), first, before), np.where(np.isnan(before), first_at, since)
     span = at - since
@@ -224,39 +214,30 @@ def _issuance(total: tuple[I64, F64] | None, burnt: tuple[I64, F64] | None, ends
         return issued, issued * YEAR_DAYS / before, supply
 
 
-def _net(total: tuple[I64, F64] | None, burnt: tuple[I64, F64] | None, ends: I64) -> tuple[F64, F64]:
+def _net(total: Readings, burnt: Readings, ends: I64) -> tuple[F64, F64]:
     amount, at = _stand(total, ends)
-    return amount - (0.0 if burnt is None else np.nan_to_num(_stand(burnt, ends)[0])), at
+    return amount - np.nan_to_num(_stand(burnt, ends)[0]), at
 
 
-def _stand(readings: tuple[I64, F64] | None, ends: I64) -> tuple[F64, F64]:
-    """The last reading at each instant and when it was true (us); NaN where there is none of the last 35 days."""
-    if readings is None:
-        return np.full(ends.shape, np.nan), np.full(ends.shape, np.nan)
+def _stand(readings: Readings, ends: I64, *, max_age_us: int = MAX_AGE_US) -> tuple[F64, F64]:
+    """The last reading at each instant and when it was true (us); NaN where there is none so young."""
     times, amounts = readings
+    if not len(times):
+        return np.full(ends.shape, np.nan), np.full(ends.shape, np.nan)
     row = np.searchsorted(times, ends, side="right") - 1
-    fresh = (row >= 0) & (ends - times[np.maximum(row, 0)] <= MAX_AGE_US)
+    fresh = (row >= 0) & (ends - times[np.maximum(row, 0)] <= max_age_us)
     row = np.maximum(row, 0)
     return np.where(fresh, amounts[row], np.nan), np.where(fresh, times[row].astype(np.float64), np.nan)
 
 
-def _sum(series: MetricSeries | None, ends: I64) -> F64:
+def _sum(readings: Readings, ends: I64) -> F64:
     """The sum of daily values over the 30 days to each end, scaled up for days that lack; NaN under 25 of them."""
-    if series is None:
-        return np.full(ends.shape, np.nan)
-    running = np.concatenate([[0.0], np.cumsum(series.value)])
-    first, last = (np.searchsorted(series.time_us, edge, side="right") for edge in (ends - SPAN_DAYS * DAY_US, ends))
+    times, values = readings
+    running = np.concatenate([[0.0], np.cumsum(values)])
+    first, last = (np.searchsorted(times, edge, side="right") for edge in (ends - SPAN_DAYS * DAY_US, ends))
     count = last - first
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(count >= MIN_DAYS, (running[last] - running[first]) * SPAN_DAYS / count, np.nan)
-
-
-def _newest(series: MetricSeries | None, ends: I64) -> F64:
-    if series is None:
-        return np.full(ends.shape, np.nan)
-    row = np.searchsorted(series.time_us, ends, side="right") - 1
-    fresh = (row >= 0) & (ends - series.time_us[np.maximum(row, 0)] <= 7 * DAY_US)
-    return np.where(fresh, series.value[np.maximum(row, 0)], np.nan)
 
 
 def _token(asset: str, symbol: str, weight: float, *, cap: float, figures: Mapping[str, F64]) -> TokenFundamentals:

@@ -105,9 +105,9 @@ AT_BOUND = "beta does not measurably move in this window: the filter is least sq
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a method fits, and what of its result is the beta and its error. A method that states no interval gets
+    """How a method fits, and what of its result is the beta and its error.
 
-    Student's with the pairs less those `spent`.
+    A method that states no interval gets Student's with the pairs less those `spent`.
     """
 
     fit: Callable[[Frame, Options], Fit]

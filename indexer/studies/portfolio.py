@@ -19,7 +19,7 @@ from indexer.methodology.load import FLAGSHIP
 from indexer.store.assets import read_assets
 from indexer.store.db import Store
 from indexer.store.rebalancings import read_constituents
-from indexer.store.rows import StoredAsset
+from indexer.store.rows import ConstituentRow, StoredAsset
 from indexer.studies.beta import DEFAULT_SESSIONS, benchmarks_of, past, windowed_beta
 from indexer.studies.compare import BetaRow, beta_numbers
 from indexer.studies.series import (
@@ -72,9 +72,10 @@ class UnpricedHolding:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Shares of value: `shared` is the sum of the smaller weight of each token; `in_index` how much of the portfolio
+    """Shares of value: `shared` is the sum of the smaller weight of each token.
 
-    is in tokens of the index, `of_index` how much of the index is in tokens of the portfolio."""
+    `in_index` is how much of the portfolio is in tokens of the index, `of_index` how much of the index in its tokens.
+    """
 
     shared: float
     in_index: float
@@ -99,9 +100,10 @@ class PortfolioPoint:
 
 @dataclass(frozen=True, slots=True)
 class PortfolioStudy:
-    """`value`, weights and overlap at `at_us`, in USD and fractions; all else over the closes from `start_us` to
+    """`value`, weights and overlap at `at_us`, in USD and fractions; all else over closes, as `title` says.
 
-    `end_us`, as `title` says. `total` and `index_return` are simple returns over them. `unpriced` is in no figure.
+    These are from `start_us` to `end_us`. `total` and `index_return` are simple returns over them. `unpriced` is in no
+    figure.
     """
 
     index_id: str
@@ -150,19 +152,15 @@ def study_portfolio(
     index = index_series(store, index_id)
     at_us = min(index.newest_us or 0, (past(end_us) or FOREVER_US) - 1)
     tokens, unpriced = _tokens(store, holdings, index_id=index_id, at_us=at_us)
-    if not tokens:
-        raise NotEnoughDataError(f"no price for any of it: {'; '.join(row.reason for row in unpriced)}")
     closes, prices, late = _priced(store, tokens, sessions, since_us=since_us, at_us=at_us)
     values, levels = prices @ np.array([token.amount for token in tokens]), values_at(index, closes)
-    weights = {row.asset: row.weight or 0.0 for row in read_constituents(store, index_id, at_us)}
-    held = _held(tokens, prices[[0, -1]], weights)
+    held = _held(tokens, prices[[0, -1]], read_constituents(store, index_id, at_us))
     own = Series("portfolio", "portfolio", closes, values, "value of the holdings")
     names, stand_in = benchmarks_of(store, benchmarks or BENCHMARKS, asked=bool(benchmarks))
     others = [benchmark_series(store, name) for name in names]
+    title = HELD_THROUGH if since_us is None or closes[0] < since_us else f"holdings as of {iso(since_us)}"
     return PortfolioStudy(
-        index_id=index_id,
-        title=HELD_THROUGH if since_us is None or closes[0] < since_us else f"holdings as of {iso(since_us)}",
-        at_us=at_us,
+        index_id, title, at_us,
         value=sum(row.value for row in held),
         overlap=_overlap(held),
         holdings=tuple(sorted(held, key=lambda row: -row.value)),
@@ -174,7 +172,7 @@ def study_portfolio(
         betas=tuple(_beta(store, own, other) for other in [*others, index]),
         path=tuple(map(PortfolioPoint, closes.tolist(), map(finite, values), map(finite, levels))),
         notes=tuple(note for note in (stand_in, late) if note),
-    )
+    )  # fmt: skip
 
 
 def _tokens(
@@ -209,6 +207,8 @@ def _tokens(
         symbols = tuple(dict.fromkeys(holding.symbol for holding, _ in parts))
         amount = sum(amount for _, amount in parts)
         tokens.append(_Token(series, amount, symbols, price, at_us - int(age)))
+    if not tokens:
+        raise NotEnoughDataError(f"no price for any of it: {'; '.join(row.reason for row in unpriced)}")
     return tokens, unpriced
 
 
@@ -251,9 +251,10 @@ def _overlap(held: Sequence[HeldToken]) -> Overlap:
     )
 
 
-def _held(tokens: Sequence[_Token], ends: F64, weights: dict[str, float]) -> list[HeldToken]:
+def _held(tokens: Sequence[_Token], ends: F64, members: Sequence[ConstituentRow]) -> list[HeldToken]:
     """The tokens with what each is worth and earned; `ends` (2, N) are the prices at both ends of the window."""
     start, end = ends
+    weights = {row.asset: row.weight or 0.0 for row in members}
     values = np.array([token.amount * token.price for token in tokens])
     before = float(np.array([token.amount for token in tokens]) @ start)
     return [

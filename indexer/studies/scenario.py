@@ -31,9 +31,11 @@ CONTRACTS = {"NQ": 20.0, "MNQ": 2.0}
 
 @dataclass(frozen=True, slots=True)
 class RealisedCoverage:
-    """How many of the `n` predicted sessions fell inside their interval, and how many of the `n_large` in which
+    """Shares of the `n` predicted sessions, and of the `n_large` of them, that fell inside their interval.
 
-    the benchmark moved by more than two standard deviations. `calibrated`: within three points of what it claims."""
+    Large are those in which the benchmark moved by more than two standard deviations. `calibrated`: within three
+    points of what it claims.
+    """
 
     n: int
     coverage: float | None

@@ -162,9 +162,10 @@ UNRATED = "has no reference rate yet; import its prices (`deai import`)"
 def sampled_tokens(
     store: Store, slugs: Sequence[str], at_us: I64 | None, *, rules_of: str = FLAGSHIP
 ) -> dict[str, Series]:
-    """The same of each slug at these instants (None: all); no values where it has none. A predecessor's rates go on
+    """The same of each slug at these instants (None: all); no values where it has none.
 
-    until one of these instants has the successor's own."""
+    A predecessor's rates go on until one of these instants has the successor's own.
+    """
     assets = read_assets(store)
     lines = {
         slug: [asset for asset in assets if asset.slug == slug or (asset.line == slug != asset.slug)] for slug in slugs

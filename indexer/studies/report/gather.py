@@ -91,12 +91,8 @@ def gather(
     breadth = (study_breadth(store, index_id, at_us=days[0]), study_breadth(store, index_id, at_us=days[1]))
     progress(6, STEPS)
     return Gathered(
-        index=index,
-        event=event,
-        study=study,
-        closes={series.name: _move(series, start, end) for series in others},
-        around=_around(own, [subject_series(store, BESIDE), *others[:2]], event, base_us=start),
-        paths=paths,
+        index, event, study, {series.name: _move(series, start, end) for series in others},
+        _around(own, [subject_series(store, BESIDE), *others[:2]], event, base_us=start), paths,
         attribution=study_attribution(store, index_id, start_us=start, end_us=end),
         rolling=beta_history(store, index_id, "QQQ", sessions=90),
         comparison=comparison,
@@ -108,7 +104,7 @@ def gather(
         stress=_stress(store, index_id, event),
         last_us=int(own.times_us[-1]),
         missing=tuple(missing),
-    )
+    )  # fmt: skip
 
 
 def _breaks(store: Store, index_id: str, event: Event, missing: list[str]) -> tuple[BreakStudy, ...]:
