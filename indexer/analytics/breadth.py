@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.analytics.series import as_pair, as_series, correlation_matrix
+from indexer.analytics.series import as_pair, as_series
 from indexer.arrays import F64, ArrayLike
 from indexer.errors import InputError
 
@@ -68,14 +68,6 @@ def dispersion(returns: ArrayLike, *, weights: ArrayLike | None = None) -> F64:
             variance = variance * count / (count - 1)
         spread: F64 = np.where(count >= 2, np.sqrt(variance), np.nan)
     return spread
-
-
-def average_correlation(returns: ArrayLike) -> float | None:
-    """Mean pairwise correlation of returns (T, N), each pair alike; None without a pair."""
-    matrix = correlation_matrix(_table(returns))
-    pairs = matrix[np.triu_indices(len(matrix), 1)]
-    known = pairs[np.isfinite(pairs)]
-    return float(known.mean()) if known.size else None
 
 
 def concentration(weights: ArrayLike) -> Concentration:

@@ -120,7 +120,7 @@ def cusum_ols(x: ArrayLike, y: ArrayLike) -> Cusum:
     return Cusum(n, float(path[row]), kolmogorov_upper(float(path[row])), int(rows[row]))
 
 
-def beta_difference(before: BetaResult, after: BetaResult) -> tuple[float, float] | None:
+def beta_difference(before: BetaResult, after: BetaResult) -> tuple[float, float | None] | None:
     """(z, two-sided p) of equal betas in two windows that share no row, on their errors; None where one has none."""
     if before.beta is None or after.beta is None or not before.se or not after.se:
         return None

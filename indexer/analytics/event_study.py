@@ -27,7 +27,7 @@ from indexer.analytics.linear import (
     t_two_sided,
     with_constant,
 )
-from indexer.analytics.series import as_series, correlation_matrix
+from indexer.analytics.series import as_series, average_correlation
 from indexer.arrays import F64, I64, ArrayLike, Bools
 from indexer.errors import InputError
 
@@ -75,12 +75,11 @@ class CarTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventResult(CarTest):
-    """A CarTest with what the other tests need: `df`, residuals (n_estimation,) and their rows.
+    """A CarTest with what the other tests need: `df`, residuals (n_estimation,) and their rows in the window.
 
     `path_sd` is the error of the sum up to each event row.
     """
 
-    n_missing: int = 0
     df: int | None = None
     coef: tuple[float, ...] = ()
     residual_sd: float | None = None
@@ -105,7 +104,7 @@ def event_row(times_us: ArrayLike, *, at_us: int) -> int | None:
 def event_study(y: ArrayLike, factors: ArrayLike, *, row: int, windows: EventWindows | None = None) -> EventResult:
     """Event study of y (T,) on factors (T,) or (T, k) about row `row`.
 
-    Estimation rows with a missing value are left out and counted; a missing value in the event window leaves
+    Estimation rows with a missing value are left out; a missing value in the event window leaves
     no CAR, with a reason.
     """
     w = windows or EventWindows()
@@ -116,17 +115,16 @@ def event_study(y: ArrayLike, factors: ArrayLike, *, row: int, windows: EventWin
         before, after = max(0, -start, -(row + w.first)), max(0, row + w.last + 1 - target.size)
         lacking = [f"{before} intervals before it begins"] * (before > 0) + [f"{after} after it ends"] * (after > 0)
         return EventResult(reason=f"the windows reach outside the data: {' and '.join(lacking)}")
-    keep = np.flatnonzero(finite_rows(target[start:stop], columns[start:stop])) + start
-    missing = w.length - keep.size
+    keep = np.flatnonzero(finite_rows(target[start:stop], columns[start:stop]))
     if keep.size < max(MIN_ESTIMATION, columns.shape[1] + 3):
         reason = f"{keep.size} complete estimation rows, too few for the model"
-        return EventResult(n_estimation=keep.size, n_missing=missing, reason=reason)
+        return EventResult(n_estimation=keep.size, reason=reason)
     event = slice(row + w.first, row + w.last + 1)
     if not finite_rows(target[event], columns[event]).all():
-        reason = "a return in the event window is missing"
-        return EventResult(n_estimation=keep.size, n_missing=missing, reason=reason)
-    result = abnormal_returns(target[keep], columns[keep], event_y=target[event], event_factors=columns[event])
-    return replace(result, n_missing=missing, estimation_rows=keep)
+        return EventResult(n_estimation=keep.size, reason="a return in the event window is missing")
+    used = target[start:stop][keep], columns[start:stop][keep]
+    result = abnormal_returns(*used, event_y=target[event], event_factors=columns[event])
+    return replace(result, estimation_rows=keep)
 
 
 def abnormal_returns(y: F64, factors: F64, *, event_y: F64, event_factors: F64) -> EventResult:
@@ -203,37 +201,17 @@ def cross_section(results: Sequence[EventResult]) -> CrossSection:
     df = np.array([r.df for r in used], dtype=np.float64)
     patell = float(scaled.sum() / math.sqrt(float((df / (df - 2.0)).sum())))
     t_cross, bmp = _mean_t(car), _mean_t(scaled)
-    r = residual_correlation(used)
+    residuals = residual_table(used)
+    r = None if residuals is None else average_correlation(residuals)
     # n correlated returns are worth fewer: under a strongly negative r the correction has no root.
-    room = None if r is None else 1.0 + (n - 1) * r
-    factor = math.sqrt((1.0 - r) / room) if r is not None and room is not None and room > 0.0 and r < 1.0 else None
+    rooted = r is not None and r < 1.0 and 1.0 + (n - 1) * r > 0.0
+    factor = math.sqrt((1.0 - r) / (1.0 + (n - 1) * r)) if r is not None and rooted else None
     adjusted = None if bmp is None or factor is None else bmp * factor
     sign = generalised_sign(used)
     return CrossSection(
-        n=n,
-        mean_car=float(car.mean()),
-        t_cross=t_cross,
-        p_cross=t_two_sided(t_cross, n - 1),
-        patell=patell,
-        p_patell=normal_two_sided(patell),
-        bmp=bmp,
-        p_bmp=t_two_sided(bmp, n - 1),
-        kolari_pynnonen=adjusted,
-        p_kolari_pynnonen=t_two_sided(adjusted, n - 1),
-        mean_correlation=r,
-        sign_z=sign,
-        p_sign=None if sign is None else normal_two_sided(sign),
-    )
-
-
-def residual_correlation(results: Sequence[EventResult]) -> float | None:
-    """Mean pairwise correlation of estimation-window residuals over the rows each pair shares."""
-    table = residual_table(results)
-    if table is None:
-        return None
-    pairs = correlation_matrix(table)[np.triu_indices(len(results), 1)]
-    known = pairs[np.isfinite(pairs)]
-    return float(known.mean()) if known.size else None
+        n, float(car.mean()), t_cross, t_two_sided(t_cross, n - 1), patell, normal_two_sided(patell),
+        bmp, t_two_sided(bmp, n - 1), adjusted, t_two_sided(adjusted, n - 1), r, sign, normal_two_sided(sign),
+    )  # fmt: skip
 
 
 def residual_table(results: Sequence[EventResult]) -> F64 | None:
@@ -247,17 +225,20 @@ def residual_table(results: Sequence[EventResult]) -> F64 | None:
     return table
 
 
-def rank_test(estimation: F64, event: F64) -> tuple[float, float]:
+def rank_test(estimation: F64, event: F64) -> tuple[float, float | None]:
     """(z, two-sided p) of Corrado's rank test for abnormal returns (L1, N) and (L2, N), several event days.
 
     Ranks are taken per constituent over both windows and divided by 1 + their number (Corrado and Zivney 1992);
     the variance is that of the daily mean rank, so correlation between constituents is in it.
     """
-    import pandas
-
     table = np.vstack([np.atleast_2d(estimation.T).T, np.atleast_2d(event.T).T])
     valid = np.isfinite(table)
-    u = pandas.DataFrame(table).rank().to_numpy() / (valid.sum(axis=0) + 1.0)
+    u = np.full(table.shape, np.nan)
+    for place, known in enumerate(valid.T):
+        values = table[known, place]
+        # Of equal values the mean of their places: half of those at or below, and of those below and one more.
+        below, up_to = (np.searchsorted(np.sort(values), values, side=side) for side in ("left", "right"))
+        u[known, place] = (below + up_to + 1) / 2.0 / (values.size + 1.0)
     # Mean rank of each day less its expectation 1/2: what the constituents share on a day stays in the spread.
     days = np.array([row[ok].mean() - 0.5 if ok.any() else 0.0 for row, ok in zip(u, valid, strict=True)])
     spread = math.sqrt(float(days @ days) / days.size)

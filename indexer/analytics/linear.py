@@ -90,9 +90,9 @@ def normal_quantile(p: float) -> float:
     return _law("ndtri", p)
 
 
-def normal_two_sided(z: float) -> float:
-    """P(|Z| >= |z|) for the standard normal."""
-    return 2.0 * _law("ndtr", -abs(z))
+def normal_two_sided(z: float | None) -> float | None:
+    """P(|Z| >= |z|) for the standard normal; None without a z."""
+    return None if z is None else 2.0 * _law("ndtr", -abs(z))
 
 
 def f_upper(f: float, df1: float, *, df2: float) -> float:

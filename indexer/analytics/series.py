@@ -144,7 +144,7 @@ def fisher_interval(r: float | None, n: int, *, confidence: float = 0.95) -> tup
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 
 
-def correlation_change(r1: float, n1: int, *, r2: float, n2: int) -> tuple[float, float] | tuple[None, None]:
+def correlation_change(r1: float, n1: int, *, r2: float, n2: int) -> tuple[float | None, float | None]:
     """(z, two-sided p) of Fisher's test that two non-overlapping samples share one correlation."""
     if n1 < 4 or n2 < 4 or abs(r1) >= 1.0 or abs(r2) >= 1.0:
         return None, None
@@ -180,9 +180,20 @@ def lag_scan(x: ArrayLike, y: ArrayLike) -> LagScan:
     return LagScan(at["lag"], at["contemporaneous"], at["lead"], n, shifted, message)
 
 
-def correlation_matrix(returns: F64) -> F64:
-    """(N, N) correlations of (T, N) returns, each by the rows that both have; NaN below 3, or where one is constant."""
-    import pandas
+def average_correlation(returns: ArrayLike) -> float | None:
+    """Mean pairwise correlation of (T, N) returns, each pair alike and by the rows that both have; None without one.
 
-    matrix: F64 = pandas.DataFrame(returns).corr(min_periods=3).to_numpy()
-    return matrix
+    A pair of fewer than 3 common rows, or of a side that is constant over them, has none.
+    """
+    table = np.asarray(returns, dtype=np.float64)
+    there = np.isfinite(table)
+    common = there.astype(np.float64).T @ there
+    # About each column's own mean, so that the sums of a pair lose no digits.
+    x = np.where(there, table - np.where(there, table, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 0.0)
+    sums, squares = x.T @ there, (x * x).T @ there
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spreads = squares - sums * sums / common
+        moving = (spreads > ZERO_VARIANCE * squares) & (common >= 3)
+        matrix = (x.T @ x - sums * sums.T / common) / np.sqrt(spreads * spreads.T)
+    pairs = matrix[np.triu(moving & moving.T, 1)]
+    return float(pairs.mean()) if pairs.size else None

@@ -10,12 +10,12 @@ import numpy as np
 from indexer.analytics.breadth import (
     Breadth,
     Concentration,
-    average_correlation,
     breadth,
     concentration,
     dispersion,
     relative_strength,
 )
+from indexer.analytics.series import average_correlation
 from indexer.arrays import I64, finite
 from indexer.errors import NotEnoughDataError, NotFoundError
 from indexer.store.assets import read_assets

@@ -329,7 +329,7 @@ class _About:
                 reason = "the event lies outside the intervals that the subject and its factors share"
                 yield replace(named, reason=reason), EventResult(reason=reason), everyday.s2
                 continue
-            result = _counted(event_study(frame.y, frame.x, row=row, windows=w), row=row, windows=w)
+            result = event_study(frame.y, frame.x, row=row, windows=w)
             t = everyday.t(w.first, w.last)
             largest = int(np.argmax(np.abs(result.ar))) if result.ar else None
             inside = (overlap.id for overlap in overlaps if w.first <= overlap.step <= w.last)
@@ -392,13 +392,6 @@ def _on(times_us: I64, frame: Frame, values: F64) -> F64:
     """A frame's values at these interval ends, NaN where it has no such row."""
     row = np.minimum(np.searchsorted(frame.times_us, times_us), len(frame.times_us) - 1)
     return np.where(frame.times_us[row] == times_us, values[row], np.nan)
-
-
-def _counted(result: EventResult, *, row: int, windows: EventWindows) -> EventResult:
-    """Estimation rows counted from the first row of the window: frames begin where their subject's life does."""
-    if result.estimation_rows is None:
-        return result
-    return replace(result, estimation_rows=result.estimation_rows - (row + windows.end - windows.length + 1))
 
 
 def _raw(frame: Frame, row: int, windows: EventWindows) -> float | None:

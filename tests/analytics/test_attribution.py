@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from indexer.analytics.breadth import (
     attribute,
-    average_correlation,
     breadth,
     carino_factors,
     concentration,
     dispersion,
     relative_strength,
 )
+from indexer.analytics.series import average_correlation
 from indexer.errors import InputError
 
 

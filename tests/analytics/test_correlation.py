@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas
 import pytest
 
 from indexer.analytics.series import (
+    average_correlation,
     correlation,
     correlation_change,
-    correlation_matrix,
     fisher_interval,
     lag_scan,
 )
@@ -43,13 +44,15 @@ def test_correlation_edges():
     assert z == pytest.approx((np.arctanh(0.6) - np.arctanh(0.2)) / np.sqrt(2 / 97)) and p < 0.001
 
 
-def test_matrix_uses_the_rows_each_pair_shares():
+def test_the_average_is_of_pairs_over_the_rows_each_shares():
     rng = np.random.default_rng(2)
     table = rng.normal(1e3, 1, size=(80, 5))
     table[rng.random(table.shape) < 0.2] = np.nan
     table[:, 4] = 7.0
+    matrix = pandas.DataFrame(table).corr(min_periods=3).to_numpy()
+    pairs = matrix[np.triu_indices(5, 1)]
+    assert average_correlation(table) == pytest.approx(np.nanmean(pairs), rel=1e-9) and np.isnan(pairs).sum() == 4
     both = np.isfinite(table[:, 0]) & np.isfinite(table[:, 1])
     want = np.corrcoef(table[both, 0], table[both, 1])[0, 1]
-    assert correlation_matrix(table)[0, 1] == pytest.approx(want, rel=1e-9)
-    assert np.isnan(correlation_matrix(table[:2])).all()
-    assert np.isnan(correlation_matrix(table)[4]).all()
+    assert average_correlation(table[:, :2]) == pytest.approx(want, rel=1e-9)
+    assert average_correlation(table[:2]) is None and average_correlation(table[:, [0, 4]]) is None
