@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,12 +52,9 @@ def description(folder: Path) -> dict[str, object]:
     from indexer.config import Settings
     from indexer.store.db import open_store
 
-    store = open_store(f"sqlite:///{folder / 'deai.sqlite'}")
-    store.migrate()
-    try:
+    with closing(open_store(f"sqlite:///{folder / 'deai.sqlite'}")) as store:
+        store.migrate()
         return create_app(store, settings=Settings(data_dir=folder)).openapi()
-    finally:
-        store.close()
 
 
 def _run(*words: str, folder: Path) -> None:

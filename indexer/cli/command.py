@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -45,12 +45,9 @@ def migrated(settings: Settings) -> Iterator[Store]:
     from indexer.store.db import open_store
 
     beside = settings.data_dir / "deai.head" if settings.database_url else None  # a database server has no folder
-    store = open_store(settings.store_url, head_file=settings.head_file or beside)
-    try:
+    with closing(open_store(settings.store_url, head_file=settings.head_file or beside)) as store:
         store.migrate()
         yield store
-    finally:
-        store.close()
 
 
 def settings_in_force(**given: Any) -> Settings:
@@ -149,16 +146,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     least = [_least(header, cells[n], whole=numeric[n]) for n, header in enumerate(headers)]
     fit = max(1, sum(end + 2 * n <= console.width for n, end in enumerate(accumulate(least))))
     spare = console.width - sum(least[:fit]) - 2 * (fit - 1)
-    shown = Table(box=None, pad_edge=False)
+    grid = Table(box=None, pad_edge=False)
     for header, number, width, texts in zip(headers[:fit], numeric, least, cells, strict=False):
         more = min(spare, max(map(len, [header, *texts])) - width)
         spare -= more
-        shown.add_column(header, justify="right" if number else "left", width=width + more)
+        grid.add_column(header, justify="right" if number else "left", width=width + more)
     for row in zip(*cells[:fit], strict=True):
-        shown.add_row(*row)
+        grid.add_row(*row)
     if title:
         console.print(title, style="italic", highlight=False, markup=False)
-    console.print(shown)
+    console.print(grid)
     if fit < len(headers):
         say(f"(too narrow for: {', '.join(headers[fit:])}; a wider terminal, COLUMNS=200 or --json has them)")
 

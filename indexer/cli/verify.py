@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -142,9 +143,8 @@ def _replayed(
     from indexer.workflow.work import registry_of
 
     registry = registry_of(settings)
-    empty = open_store(f"sqlite:///{into}")
-    empty.migrate()
-    try:
+    with closing(open_store(f"sqlite:///{into}")) as empty:
+        empty.migrate()
         return replayed(
             store,
             empty,
@@ -156,12 +156,10 @@ def _replayed(
             updates=updates,
             progress=tick,
         )
-    finally:
-        empty.close()
 
 
 def _verify_proof(file: Path) -> Answer:
-    """Check a proof file without any database. Raises VerificationError."""
+    """What a proof file proves, checked without any database."""
     from indexer.verify.proof import check_proof
 
     with progress("checking") as tick:
