@@ -259,21 +259,10 @@ def supply(symbols: Symbols = None) -> Answer:
         chosen = work.chosen(tuple(symbols or ()))
         work.asset_ids()
         stored = {symbol: (asset, read_latest_supplies(work.store, asset.slug)) for symbol, asset in chosen.items()}
+    same = ("kind", "origin", "source", "observed_at", "chain", "block_hash", "finality")
     payload = [
-        {
-            "symbol": symbol,
-            "asset": asset.slug,
-            "kind": row.kind,
-            "tokens": row.amount / 10**asset.decimals,
-            "amount": str(row.amount),
-            "origin": row.origin,
-            "source": row.source,
-            "observed_at": row.observed_at,
-            "chain": row.chain,
-            "block": row.block_number,
-            "block_hash": row.block_hash,
-            "finality": row.finality,
-        }
+        {"symbol": symbol, "asset": asset.slug, "tokens": row.amount / 10**asset.decimals, "amount": str(row.amount)}
+        | {"block": row.block_number, **{name: getattr(row, name) for name in same}}
         for symbol, (asset, rows) in stored.items()
         for row in rows
     ]
