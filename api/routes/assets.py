@@ -14,7 +14,7 @@ from api.answers.answer import Answer
 from api.answers.encode import status_name
 from api.answers.params import Limit, Window, WindowParam
 from api.answers.problems import declared
-from api.answers.schemas import Wire, list_of, to_wire
+from api.answers.schemas import Wire, list_of, made_of, to_wire
 from api.answers.services import Services, ServicesDep, StoreDep
 from indexer.client.models import LevelStatus
 from indexer.live.chain.status import block_link, disagreements, float_status
@@ -92,12 +92,11 @@ class AssetItem(AssetIdentity):
 AssetList = list_of("AssetList", AssetItem)
 
 
-class LabelItem(Wire):
-    """A symbol the asset goes or went by."""
-
-    symbol: str
-    valid_from: datetime | None
-    valid_to: datetime | None
+LabelItem = made_of(
+    "LabelItem",
+    {"symbol": str, "valid_from": datetime | None, "valid_to": datetime | None},
+    doc="A symbol the asset goes or went by.",
+)
 
 
 class VenueItem(Wire):
@@ -118,12 +117,9 @@ class ContractItem(Wire):
     role: str | None = Field(description="How the supply rule counts it; null where there is no rule")
 
 
-class RateItem(Wire):
-    """The newest reference rate."""
-
-    usd: float
-    time: datetime
-    status: LevelStatus
+RateItem = made_of(
+    "RateItem", {"usd": float, "time": datetime, "status": LevelStatus}, doc="The newest reference rate."
+)
 
 
 class AssetDetail(AssetIdentity):
@@ -132,10 +128,10 @@ class AssetDetail(AssetIdentity):
     decimals: int
     line: str = Field(description="The asset its price line continues in; itself when in none")
     line_ratio: float = Field(description="Units of the line's token per unit of this one")
-    labels: list[LabelItem]
+    labels: list[LabelItem]  # type: ignore[valid-type]  # made above
     ledgers: list[ContractItem]
     venues: list[VenueItem]
-    rate: RateItem | None
+    rate: RateItem | None  # type: ignore[valid-type]  # made above
     free_float: FloatInUse
     supplies: list[SupplyItem]
 
@@ -160,11 +156,7 @@ class FindingItem(Wire):
     text: str
 
 
-class MetricPoint(Wire):
-    """A value of the metric asked for."""
-
-    time: datetime
-    value: float
+MetricPoint = made_of("MetricPoint", {"time": datetime, "value": float}, doc="A value of the metric asked for.")
 
 
 class AssetOnchain(Wire):
@@ -181,7 +173,9 @@ class AssetOnchain(Wire):
     metrics: list[MetricItem]
     findings: list[FindingItem]
     metric: str | None = Field(description="The metric whose history is given; null without one")
-    history: list[MetricPoint] = Field(description="Its values over the whole token, oldest first")
+    history: list[MetricPoint] = Field(  # type: ignore[valid-type]  # made above
+        description="Its values over the whole token, oldest first"
+    )
 
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"], responses=declared("not_found"))

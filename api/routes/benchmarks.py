@@ -14,7 +14,7 @@ from api.answers.answer import Answer, csv_answer, file_of
 from api.answers.encode import as_json_times, as_rows, iso_times
 from api.answers.params import QuietFormatParam, Shape, ShapeParam, TableFormat, WindowParam, wants_csv
 from api.answers.problems import declared
-from api.answers.schemas import Wire, columns_of, list_of, to_wire, wire_model
+from api.answers.schemas import Wire, columns_of, list_of, made_of, to_wire, wire_model
 from api.answers.services import ServicesDep, StoreDep
 from indexer.client.models import Benchmark
 from indexer.store.assets import read_benchmark, read_benchmarks
@@ -26,13 +26,7 @@ BenchmarkItem = wire_model(Benchmark, "BenchmarkItem")
 BenchmarkList = list_of("BenchmarkList", BenchmarkItem)
 
 
-class ClosePoint(Wire):
-    """A close fit for returns."""
-
-    time: datetime
-    close: float | None
-
-
+ClosePoint = made_of("ClosePoint", {"time": datetime, "close": float | None}, doc="A close fit for returns.")
 CloseColumns = columns_of(ClosePoint, name="CloseColumns")
 
 

@@ -37,19 +37,12 @@ ERRORS = declared("unauthorized", "forbidden")
 MostRuns = Annotated[int, Query(ge=1, le=1000, description="Newest so many")]
 
 
-class Health(Wire):
-    """The process answers."""
-
-    status: str
-    version: str
-
-
-class IndexReadiness(Wire):
-    """Whether an index has levels, and whether the newest is fresh."""
-
-    id: str
-    latest: datetime | None
-    fresh: bool
+Health = made_of("Health", {"status": str, "version": str}, doc="The process answers.")
+IndexReadiness = made_of(
+    "IndexReadiness",
+    {"id": str, "latest": datetime | None, "fresh": bool},
+    doc="Whether an index has levels, and whether the newest is fresh.",
+)
 
 
 class Readiness(Wire):
@@ -58,27 +51,21 @@ class Readiness(Wire):
     status: str
     store: str = Field(description="sqlite or postgresql")
     clock_suspect: str = Field(description="Why the machine's clock is doubted and no scheduled work done; or empty")
-    indices: list[IndexReadiness]
+    indices: list[IndexReadiness]  # type: ignore[valid-type]  # made above
 
 
-class Dropped(Wire):
-    """How many answers were forgotten, and at whose wish."""
-
-    dropped: int
-    by: str
-
-
-class DownSource(Wire):
-    """A source that is down: what the index lacks without it, and what it said."""
-
-    source: str
-    loses: str
-    said: str
-
-
+Dropped = made_of("Dropped", {"dropped": int, "by": str}, doc="How many answers were forgotten, and at whose wish.")
+DownSource = made_of(
+    "DownSource",
+    {"source": str, "loses": str, "said": str},
+    doc="A source that is down: what the index lacks without it, and what it said.",
+)
 AlertList = list_of("AlertList", wire_model(Rule, "AlertRule"), standing=list[AlertState], messages=list[AlertMessage])
 Filling = made_of(
-    "Filling", {"share": float, "down": list[DownSource]}, base=wire_model(Standing), doc=Standing.__doc__
+    "Filling",
+    {"share": float, "down": list[DownSource]},  # type: ignore[valid-type]  # made above
+    base=wire_model(Standing),
+    doc=Standing.__doc__,
 )
 SourceItem = wire_model(SourceStatus, "SourceItem")
 SourceList = list_of("SourceList", SourceItem, down=Annotated[int, Field(description="Those in use that are down")])

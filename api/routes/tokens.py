@@ -14,7 +14,7 @@ from api.answers.answer import CSV, Answer, as_file, file_of, parquet_answer, ta
 from api.answers.encode import MEDIA_TYPES, FileKind, as_json_times, as_rows, iso_times, to_csv
 from api.answers.params import FormatParam, Window, WindowParam, wants_csv
 from api.answers.problems import declared
-from api.answers.schemas import Wire, list_of, of_index, wire_model
+from api.answers.schemas import Wire, list_of, made_of, of_index, wire_model
 from api.answers.services import KnownStore, ServicesDep, StoreDep
 from api.routes.assets import Symbol
 from api.routes.statistics import AskedBeta, Beta
@@ -53,11 +53,9 @@ class MetricSummary(Wire):
     value: float = Field(description="The newest one")
 
 
-class AbsentMetric(Wire):
-    """What no keyless source was found for, and why."""
-
-    what: str
-    reason: str
+AbsentMetric = made_of(
+    "AbsentMetric", {"what": str, "reason": str}, doc="What no keyless source was found for, and why."
+)
 
 
 class AssetMetrics(Wire):
@@ -66,7 +64,7 @@ class AssetMetrics(Wire):
     asset: str
     symbol: str
     series: list[MetricSummary]
-    absent: list[AbsentMetric]
+    absent: list[AbsentMetric]  # type: ignore[valid-type]  # made above
     last: int | None = Field(description="The newest values of each metric and source; null: all in the range")
     count: int
     data: list[MetricValue]  # type: ignore[valid-type]  # made from the record
