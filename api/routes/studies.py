@@ -12,7 +12,7 @@ from api.answers.answer import CSV, Answer, file_of, lasting
 from api.answers.encode import rows_to_csv
 from api.answers.params import IndexId, InstantUs
 from api.answers.problems import declared
-from api.answers.schemas import OfIndex, of_index
+from api.answers.schemas import OfIndex, made_of, of_index
 from api.answers.services import KnownStore, Services, ServicesDep
 from api.routes.statistics import names_in, study_answer
 from indexer.analytics.align import Clock
@@ -223,11 +223,12 @@ LastInterval = Annotated[
 Estimation = Annotated[int, Query(ge=30, le=1000, description="Intervals that the market model is estimated on")]
 
 
-class EventsOfIndex(OfIndex):
-    """The events that can be studied, oldest first; `covered` says whether the index's life holds the event."""
-
-    count: int
-    data: list[dict[str, Any]]
+EventsOfIndex = made_of(
+    "EventsOfIndex",
+    {"count": int, "data": list[dict[str, Any]]},
+    base=OfIndex,
+    doc="The events that can be studied, oldest first; `covered` says whether the index's life holds the event.",
+)
 
 
 @router.get("/events", response_model=EventsOfIndex, summary="Its events")

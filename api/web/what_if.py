@@ -53,7 +53,7 @@ def what_if_page(
     request: Request, services: ServicesDep, index: Annotated[str, Query(max_length=64)] = FLAGSHIP
 ) -> Response:
     """The form, filled with the rules of an index."""
-    store, now = services.store, services.clock()
+    store, now, indices = services.store, services.clock(), in_order(services.store)
     rules = methodology_of(store, services.settings, index_id=index)
     registry = registry_for(store, services.settings)
     dates = rebalance_dates(rules.schedule, to_us(rules.base_date), to_us(now))
@@ -61,7 +61,8 @@ def what_if_page(
         "what_if.html",
         request,
         rules=rules,
-        indices=[row.id for row in in_order(store)],
+        indices=[row.id for row in indices],
+        simulated=any(row.simulated for row in indices if row.id == index),
         members=[(line, registry.by_slug[line].symbol) for line in universe_lines(rules.universe, registry)],
         schemes=dict.fromkeys([rules.weighting.scheme, *SCHEMES]),
         starts=[from_us(date.effective_us) for date in dates if date.reconstitution],
