@@ -54,19 +54,18 @@ def beta(
     from indexer.studies.compare import compare_betas, constituent_betas
     from indexer.studies.methods import Options
 
-    end_us = instant_us(end)
     with opened(as_of) as (store, _):
         names, stand_in = benchmarks_of(store, benchmark or ["QQQ", "NVDA"], asked=bool(benchmark))
         if stand_in and not as_json:
             say(stand_in)
         if compare:
-            ways = compare_betas(store, [index], names, sessions=sessions or None, end_us=end_us)
+            ways = compare_betas(store, [index], names, sessions=sessions or None, end_us=instant_us(end))
             return Answer(ways, lambda: _show_comparison(ways), wire=True)
         if constituents:
-            members = constituent_betas(store, index, names[0], sessions=sessions, end_us=end_us)
+            members = constituent_betas(store, index, names[0], sessions=sessions, end_us=instant_us(end))
             return Answer(members, lambda: _show_constituents(members), wire=True)
         estimated = partial(
-            index_beta, store, index, method=method, clock=clock, sessions=sessions or None, end_us=end_us,
+            index_beta, store, index, method=method, clock=clock, sessions=sessions or None, end_us=instant_us(end),
             options=Options(tau=tau), bootstrap=bootstrap,
         )  # fmt: skip
         groups: list[list[str]] = [names] if method is Method.MULTI else [[name] for name in names]

@@ -68,12 +68,15 @@ def compute_levels(
         )
         for n, name in enumerate(names)
     )
-    market = _market(table, traded, lines)
+    return _levels(_market(table, traded, lines), rules)
+
+
+def _levels(market: Market, rules: Methodology) -> Levels:
     history = compute_index(market, rules)
     return Levels(
         index=rules.id,
         simulated=False,
-        interval=_spacing(times_us),
+        interval=_spacing(market.times_us),
         times_us=history.times_us,
         levels=history.levels,
         status=np.array(STATUS_NAMES, np.str_)[history.status],
