@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -133,6 +134,7 @@ def _import_alone(
 
 
 def _compute_alone(settings: Settings) -> UpdateReport:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for this, to the end as for work of its own
     with _opened(settings) as store:
         return computed(store, settings)
 
