@@ -73,19 +73,13 @@ class Filled:
 
 
 @dataclass(slots=True)
-class _Span:
-    """A part of the plan's time, and the aggregators that may still be asked for a currency's rate then."""
-
-    start_us: int
-    end_us: int
-    fillers: list[Mapped]
-
-
-@dataclass(slots=True)
 class _Quote:
-    """A quote currency's dollar markets in one interval, and bars that wait for its rate, or have none so far."""
+    """A quote currency's dollar markets in one interval, and bars that wait for its rate, or have none so far.
 
-    spans: list[_Span] = field(default_factory=list)
+    `spans` are parts of the plan's time, each with the aggregators that may still be asked for the rate then.
+    """
+
+    spans: list[tuple[int, int, list[Mapped]]] = field(default_factory=list)
     asked: list[Piece] = field(default_factory=list)
     markets: dict[str, list[Bars]] = field(default_factory=dict)
     waiting: list[tuple[Series, Bars]] = field(default_factory=list)
@@ -161,7 +155,7 @@ class Filling:
         for rank, stage in enumerate(self._plan.stages):
             for key, start_us, end_us in stage.times:
                 fillers = quote_fillers(key[:1], self._live.sources)
-                self._quotes[key].spans.append(_Span(start_us, end_us, list(fillers)))
+                self._quotes[key].spans.append((start_us, end_us, list(fillers)))
             for piece in stage.rates:
                 self._quote_of(piece.series).asked.append(piece)
             for piece in stage.all:
@@ -336,10 +330,10 @@ class Filling:
     def _ask_next(self, key: Quoted, quote: _Quote, left: Sequence[tuple[Series, Bars]]) -> bool:
         """Ask the next aggregator for the parts of the plan's time in which bars have no rate; whether there is one."""
         pieces: list[Piece] = []
-        for span in quote.spans:
-            if span.fillers and any(_overlap(span.start_us, span.end_us, bars) for _, bars in left):
-                row = span.fillers.pop(0)
-                pieces += missing_series(self._live, row, key[1], span.start_us, span.end_us, role=Role.RATE).pieces()
+        for start_us, end_us, fillers in quote.spans:
+            if fillers and any(_overlap(start_us, end_us, bars) for _, bars in left):
+                row = fillers.pop(0)
+                pieces += missing_series(self._live, row, key[1], start_us, end_us, role=Role.RATE).pieces()
         quote.asked += pieces
         self._add(pieces, first=True)
         return bool(pieces)

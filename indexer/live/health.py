@@ -14,7 +14,7 @@ from indexer.errors import ConfigError, SourceCorrupt, SourceError, SourceRefuse
 from indexer.live.standing import SourceState, SourceStatus
 from indexer.live.upstream import keys_of, sources_of, upstream_of
 from indexer.sources.base import Ask, Capabilities, Dataset, RestSource, Source, limit_of
-from indexer.sources.http import HttpClient, Timeouts
+from indexer.sources.http import HostLimit, HttpClient, Timeouts
 from indexer.sources.http.limits import DEFAULT_LIMIT, LIMITS
 from indexer.sources.registry import capabilities
 from indexer.store.archive import read_last_answers
@@ -93,8 +93,7 @@ async def examine(sources: Mapping[str, Source], http: HttpClient, *, now_us: in
 
 async def _examine(name: str, source: Source, http: HttpClient, now_us: int) -> Examination:
     limit = limit_of(source, name)
-    health = http.health(limit)
-    quota = f"{health.limit.per_second:g} a second, {health.limit.burst:g} at once: {health.limit.why}"
+    quota = _words(http.health(limit).limit)
     has_key = isinstance(source, RestSource) and bool(source.key)
     try:
         call = source.calls(probe(name, now_us))[-1]
@@ -148,7 +147,7 @@ def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
                 licence=str(about.licence),
                 in_use=in_use,
                 has_key=about.name in keys,
-                limit=limit_text(about),
+                limit=_words(LIMITS.get(about.limit or about.name, DEFAULT_LIMIT)),
                 state=SourceState.NOT_USED if not in_use else SourceState.DOWN if entry else known,
                 down_since=entry.opened_at if entry and in_use else None,
                 said=str(json.loads(entry.detail).get("text", "")) if entry and in_use else "",
@@ -159,7 +158,6 @@ def source_states(store: Store, settings: Settings) -> list[SourceStatus]:
     return states
 
 
-def limit_text(about: Capabilities) -> str:
+def _words(limit: HostLimit) -> str:
     """The rate limit kept with a source, and why."""
-    limit = LIMITS.get(about.limit or about.name, DEFAULT_LIMIT)
     return f"{limit.per_second:g} a second, {limit.burst:g} at once: {limit.why}"

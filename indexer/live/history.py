@@ -46,11 +46,10 @@ REPORT_S: Final = 2.0
 def catch_up(live: Live, due: datetime, run_id: int, *, patient: bool = False) -> Mapping[str, Any]:
     """The history job: on a fresh store all since `history_since`, afterwards what is missing since the last time.
 
-    What a source could not answer is owed: a `patient` job asks for it again until the hour is over, and then the run's
-    detail says from when on, and the next run asks again. All is asked for again when the series wanted or
-    `history_since` are others than the last time. Asset-hours that no venue could give stay open as gaps in the quality
-    log. A source that fails is an entry; the job fails only when every source had something to give and none answered.
-    A patient job leaves the newest hour to the fixing, which works at the same time.
+    What a source could not answer is owed: a `patient` job asks for it again until the hour is over, then the next run
+    does. All is asked for again when the series wanted or `history_since` are others than the last time. Asset-hours
+    that no venue gave are gaps in the quality log. The job fails only when every source had something to give and none
+    answered. A patient job leaves the newest hour to the fixing, which works at the same time.
     """
     end_us, wanted = to_us(due) - (HOUR_US if patient else 0), _wanted(live)
     plan = _plan(live, due, end_us=end_us, wanted=wanted)
@@ -219,19 +218,17 @@ class BackfillReport:
 
 def report_of(live: Live, plan: Plan) -> PlanReport:
     """The plan as numbers by source."""
-    parts: dict[str, list[int]] = {}
-    for call in plan.calls:
-        part = parts.setdefault(call.source, [0, 0])
-        part[0], part[1] = part[0] + 1, part[1] + call.ask.rows
-    seconds = least_seconds(plan.calls, live.sources)
+    calls = plan.calls
+    rows = {name: [call.ask.rows for call in calls if call.source == name] for name in {call.source for call in calls}}
+    seconds = least_seconds(calls, live.sources)
     return PlanReport(
         start=iso(plan.start_us),
         end=iso(plan.end_us),
         interval=plan.interval,
-        calls=len(plan.calls),
-        bars=sum(call.ask.rows for call in plan.calls),
+        calls=len(calls),
+        bars=sum(map(sum, rows.values())),
         seconds=max(seconds.values(), default=0.0),
-        sources=tuple(SourcePart(name, count, bars, seconds[name]) for name, (count, bars) in sorted(parts.items())),
+        sources=tuple(SourcePart(name, len(own), sum(own), seconds[name]) for name, own in sorted(rows.items())),
         uncovered=tuple(
             Uncovered(series.row.asset, series.row.source, iso(begin), iso(end))
             for series in plan.series

@@ -1,8 +1,7 @@
 """Once a day the venues' own lists of pairs: what of the registry trades where, and what has changed.
 
-A pair that is gone is not asked for any more, a listing that waited for its venue's list is; both, a pair that the
-registry lacks and an announced end are entries of the data-quality log. A token of an index that no venue in use lists
-any more is an alarm. The lists feed no number, so they are not kept; what trades is in the run log.
+A pair that is gone is not asked for any more; that, a pair that the registry lacks and an announced end are entries of
+the data-quality log, a token of an index that no venue in use lists is an alarm. What trades is in the run log.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from indexer.live.asking import Question, ask_all
 from indexer.live.context import Live, newest_lists
 from indexer.live.mapping import base_and_quote, spelled, usable
 from indexer.live.quality_log import settle
-from indexer.registry import Asset, Registry, VenueListing
+from indexer.registry import Asset, Registry
 from indexer.sources.base import Ask, Dataset
 from indexer.sources.records import Instrument
 from indexer.times import DAY_US, iso, to_us
@@ -63,7 +62,8 @@ def compare_listings(registry: Registry, lists: Lists, *, at_us: int) -> tuple[E
         pairs = {one.symbol: one for one in instruments}
         listed: set[str] = set()
         trading[venue] = []
-        for asset, listing in _listings(registry, venue):
+        living = [token for token in registry.assets if token.status != "legacy"]
+        for asset, listing in ((token, place) for token in living for place in token.venues if place.venue == venue):
             symbol, known = spelled(venue, listing.symbol), listing.status != "unverified"
             if symbol in pairs and pairs[symbol].state != "closed":
                 trading[venue].append(symbol)
@@ -77,14 +77,6 @@ def compare_listings(registry: Registry, lists: Lists, *, at_us: int) -> tuple[E
                 text = f"{venue} lists {one.symbol}; if it is this token, add the pair to the registry"
                 entries["newly_listed"].setdefault(f"{venue}/{asset.slug}", text)
     return entries, trading
-
-
-def _listings(registry: Registry, venue: str) -> Iterator[tuple[Asset, VenueListing]]:
-    """The registry's listings at a venue, of tokens that live."""
-    for asset in registry.assets:
-        for listing in asset.venues:
-            if listing.venue == venue and asset.status != "legacy":
-                yield asset, listing
 
 
 def _verdict(symbol: str, pairs: Mapping[str, Instrument], *, names: set[str], known: bool) -> tuple[str, str]:

@@ -1,10 +1,9 @@
 """Which bars are missing of whom, in the order they are asked for: the first levels first, the rest behind them.
 
-Every venue's bars are evidence of its own, so each is completed by itself, cut to its limits, the newest first. On a
-fresh store days come first, from the venues that give them in few calls, and with them daily levels since the base;
-then the hours of the last 140 days from the deepest venue of an asset, and with them a beta at the closes; the hours of
-the last 90 days from all venues; the hours before that from two venues an asset, the days of the other venues, and the
-past year's supplies. Dollar rates of quote currencies come before what is priced in them.
+Every venue is completed by itself, cut to its limits, the newest first. On a fresh store days come first, from the
+venues that give them in few calls, and with them daily levels since the base; then 140 days of hours from the deepest
+venue of an asset, and with them a beta; 90 days of hours from all; older hours from two venues an asset, the days of
+the others, the past year's supplies. Dollar rates of quote currencies come before what is priced in them.
 """
 
 from __future__ import annotations

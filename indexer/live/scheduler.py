@@ -1,9 +1,8 @@
 """When work is due, who does it, and what was missed.
 
-APScheduler says when to wake; the run log says what is owed. At every tick what is due and not in the run log is done,
-oldest gap included, so a process that was down catches up by itself and a late tick never skips a bar. One elected
-leader works (a lease in the store); a second process on the same store stands by and takes over when the lease expires.
-Work that fails is tried again soon, then after ever longer rests; other jobs go on meanwhile.
+APScheduler says when to wake; what is due and not in the run log is done, oldest gap included, so a process that was
+down catches up by itself. One elected leader works (a lease in the store); another process stands by and takes over
+when the lease expires. Work that fails is tried again soon, then after ever longer rests; other jobs go on meanwhile.
 """
 
 from __future__ import annotations

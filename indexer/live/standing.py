@@ -31,6 +31,7 @@ from indexer.store.runs import (
 from indexer.times import iso, to_us
 
 BOUND = timedelta(minutes=5)  # beyond any step of a time server, below any interval of ours
+WAITING = "the sources are about to be asked for history; levels are provisional until it is complete"
 LATEST_S = 15.0  # a step of the levels' computation after its bars are there, roughly
 
 
@@ -118,7 +119,7 @@ def standing_of(store: Store, *, now: datetime) -> Standing:
     first_s = None if has_levels(store) else round(seen.get("first_levels_s", 0) + LATEST_S)
     failing = {str(name): str(text) for name, text in seen.get("failing", {}).items()}
     return Standing(
-        sentence=_sentence(share, first_s, left_s, provisional=provisional) if of else _waiting(provisional),
+        sentence=_sentence(share, first_s, left_s, provisional=provisional) if of else WAITING * provisional,
         under_way=bool(of),
         provisional=provisional,
         stage=str(seen.get("stage", "")),
@@ -151,10 +152,6 @@ def end_first_fill(store: Store, owed: Collection[str], *, now: datetime) -> boo
         return False
     finish_run(store, runs[0].id, now=now, detail={})
     return True
-
-
-def _waiting(provisional: bool) -> str:
-    return "the sources are about to be asked for history; levels are provisional until it is complete" * provisional
 
 
 def _sentence(share: float, first_s: int | None, left_s: int | None, *, provisional: bool) -> str:

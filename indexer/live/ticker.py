@@ -1,8 +1,7 @@
 """The level that lives between fixings: every venue's last prices, asked now, through the fixing's own gates.
 
-Nothing is stored: a live level is never official. Prices are asked again only after a few seconds and only when
-somebody wants a level. They stand for the newest minute of a fixing, weighed by each venue's value of the last one, so
-that on prices that stand still the live level is the next fixing's.
+Nothing is stored, and nobody asked unless somebody wants a level. The prices stand for the newest minute of a fixing,
+weighed by each venue's value of the last one, so that on prices that stand still the level is the next fixing's.
 """
 
 from __future__ import annotations

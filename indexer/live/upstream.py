@@ -25,8 +25,7 @@ NO_SOURCES: Final = ("none",)
 class Bridge:
     """The way from plain functions to coroutines: one event loop on a thread of its own. `close` it at the end.
 
-    Safe to use from any thread. The loop starts with the first wait and lasts as long as the process, because limits
-    and circuit breakers must be remembered from one job to the next.
+    Safe to use from any thread. The loop lasts as long as the process: limits and breakers are remembered between jobs.
     """
 
     def __init__(self) -> None:

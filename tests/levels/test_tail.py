@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,7 +122,7 @@ class World(Small):
         write_bars(self.store, run_id, BarColumns(listing, times, unknown, unknown, unknown, close, unknown, unknown))
         finish_run(self.store, run_id, now=self.now, outcome=outcome)
 
-    def update(self, rules: Rules | None = None) -> UpdateReport:
+    def update(self, rules: Rules | None = None, beside: Callable[[], UpdateReport] | None = None) -> UpdateReport:
         self.now = max(self.now, self.at) + timedelta(minutes=1)
         loaded = load_rules(self.registry)
         loaded = replace(loaded, policy=replace(loaded.policy, setup_hours=0))
@@ -131,6 +132,7 @@ class World(Small):
             methodologies=self.methodologies,
             clock=lambda: self.now,
             rules=rules or loaded,
+            beside=beside,
         )
 
     def happens(self, kind: str, hours: int, slug: str) -> None:
@@ -262,6 +264,24 @@ def test_an_impaired_and_then_suspended_index_keeps_nobody_from_the_tail(begun: 
         "tail",
         "tail",
     ]
+
+
+def test_all_is_computed_beside_and_an_hour_that_follows_is_not(begun: Path, tmp_path: Path) -> None:
+    world = world_at(begun, tmp_path, "beside")
+    outcomes: list[str] = []
+
+    def beside() -> UpdateReport:
+        outcomes.append(read_runs(world.store, kind="update", limit=1)[0].outcome)
+        return world.update()
+
+    world.happens("correction", 2, "aaa")
+    before = len(read_runs(world.store, kind="update"))
+    assert world.update(beside=beside).rates.revised > 0
+    newest, *_ = runs = read_runs(world.store, kind="update")
+    assert (outcomes, newest.outcome, len(runs)) == (["interrupted"], "done", before + 1), "one run, taken up beside"
+    world.happens("hour", 1, "aaa")
+    world.update(beside=beside)
+    assert (ways(world)[-1], len(outcomes)) == ("tail", 1)
 
 
 def test_hours_that_follow_go_by_the_tail_and_what_reaches_back_does_not(begun: Path, tmp_path: Path) -> None:
