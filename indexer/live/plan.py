@@ -107,9 +107,8 @@ class Plan:
 def stored_instants(live: Live, *, interval: str, start_us: int, end_us: int) -> dict[tuple[str, str], I64]:
     """The closes in (start, end] that are stored, by asset and venue."""
     bars = read_bars(live.store, interval=interval, since_us=start_us + 1, until_us=end_us + 1)
-    edges = np.flatnonzero(np.diff(bars.listing_id)) + 1
-    parts = zip(np.split(bars.listing_id, edges), np.split(bars.time_us, edges), strict=True)
-    times = {int(ids[0]): part for ids, part in parts if len(ids)}
+    ids, starts = np.unique(bars.listing_id, return_index=True)
+    times = dict(zip(ids.tolist(), np.split(bars.time_us, starts[1:]), strict=False))
     rows = read_listings(live.store, interval=interval)
     return {(row.asset, row.venue): times[row.id] for row in rows if row.id is not None and row.id in times}
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -125,7 +126,5 @@ def upstream_of(
     sources = sources_of(settings)
     chosen = {name: source for name, source in sources.items() if only is None or only in source.capabilities.datasets}
 
-    def http() -> HttpClient:
-        return HttpClient(timeouts=timeouts, secrets=secrets, clock=clock, agent=settings.user_agent)
-
+    http = partial(HttpClient, timeouts=timeouts, secrets=secrets, clock=clock, agent=settings.user_agent)
     return Upstream(chosen, http)
