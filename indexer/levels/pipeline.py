@@ -34,8 +34,8 @@ from indexer.levels.official import (
 )
 from indexer.levels.publish import Proposal, publish, write_proposal
 from indexer.levels.published import read_settled
-from indexer.levels.rules import Rules, in_force, load_rules, obeyed
-from indexer.levels.tail import Tail, Walk, keep, tail_of
+from indexer.levels.rules import Rules, Walk, in_force, load_rules, obeyed
+from indexer.levels.tail import Tail, keep, tail_of
 from indexer.methodology.spec import Methodology
 from indexer.registry import Registry
 from indexer.store.administration import write_announcements
@@ -202,7 +202,7 @@ def _by_tail(walk: Walk, tail: Tail, *, refused: Mapping[str, str]) -> Outcome:
     kept, updates = tail.counted(), []
     for one in tail.additions:
         name = one.methodology.id
-        write_proposal(walk.store, walk.run_id, one.proposal, index_id=name, now=walk.now)
+        write_proposal(walk, one.proposal, index_id=name)
         summary = _summary(walk, one.methodology, history=one.history, new=one.proposal, note=one.note)
         updates.append(replace(summary, first=iso(one.first_us), levels=kept.levels[name]))
     updates += [_stored_update(walk.store, name) for name in tail.asleep]
@@ -296,18 +296,7 @@ def _one_index(walk: Walk, methodology: Methodology, *, market: Market) -> Index
     history = compute_index(part, methodology, settled=settled, events=events)
     if walk.replaces:
         forget_provisional_index(walk.store, methodology.id)
-    new = publish(
-        walk.store,
-        walk.run_id,
-        history=history,
-        market=part,
-        methodology=methodology,
-        now=walk.now,
-        settled=settled,
-        reason=walk.anew,
-        simulated=walk.simulated,
-        provisional=walk.provisional,
-    )
+    new = publish(walk, methodology, history=history, market=part, settled=settled)
     notes = notes_of(history)
     if settled is None and (late := late_base(methodology, history, part)):
         notes.append(NoteRow(LATE, methodology.base_date, None, None, late))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import numpy as np
 
@@ -19,9 +18,9 @@ from indexer.engine.market import Market, Status, carry
 from indexer.errors import InputError
 from indexer.levels.hash_chain import GENESIS, Segment, chain, inputs_hashes
 from indexer.levels.published import Versions, versions_of
+from indexer.levels.rules import Walk
 from indexer.methodology.spec import BY_CAP, Methodology
 from indexer.store.administration import write_announcements
-from indexer.store.db import Store
 from indexer.store.indices import index_state, write_index, write_methodology
 from indexer.store.levels import last_hash, published_span, read_levels, write_levels
 from indexer.store.rebalancings import write_rebalancings
@@ -127,26 +126,19 @@ def segments(history: IndexHistory, market: Market) -> list[Segment]:
 
 
 def propose(
-    store: Store,
-    *,
-    history: IndexHistory,
-    market: Market,
-    methodology: Methodology,
-    version: int,
-    anew: bool = False,
-    provisional: bool = False,
+    walk: Walk, methodology: Methodology, *, history: IndexHistory, market: Market, version: int, anew: bool = False,
     since_us: int | None = None,
-) -> Proposal:
+) -> Proposal:  # fmt: skip
     """The levels of a history that are not stored as they are, with `since_us` from then on only.
 
     Nothing is written. Levels that are stored keep the version of the methodology that they have, unless `anew`.
     """
-    stored = read_levels(store, methodology.id, start_us=since_us)
+    stored = read_levels(walk.store, methodology.id, start_us=since_us)
     versions = versions_of(
-        store, methodology, times_us=history.times_us, version=version, stored=None if anew else stored
+        walk.store, methodology, times_us=history.times_us, version=version, stored=None if anew else stored
     )
     made = candidates(history, market, methodology=methodology, versions=versions)
-    if provisional:
+    if walk.provisional:
         made = replace(made, status=np.full(len(made.times_us), Status.PROVISIONAL, dtype=np.int8))
     rows, revisions = _changed(stored, made)
     if since_us is not None:
@@ -156,53 +148,35 @@ def propose(
 
 
 def publish(
-    store: Store,
-    run_id: int,
-    *,
-    history: IndexHistory,
-    market: Market,
-    methodology: Methodology,
-    now: datetime,
-    settled: Settled | None = None,
-    reason: str = "",
-    simulated: bool = False,
-    provisional: bool = False,
+    walk: Walk, methodology: Methodology, *, history: IndexHistory, market: Market, settled: Settled | None
 ) -> Proposal:
     """Write what is new or differs, which is the answer. Safe to repeat after being killed anywhere.
 
-    `settled` are the changes of units that were published before and stay; without them everything is stated anew,
-    for `reason`. `provisional` levels say so instead of their status.
-    Raises InputError when that would take back levels that are out.
+    `settled` are the changes of units that were published before and stay; without them everything is stated anew.
+    Provisional levels say so instead of their status. Raises InputError when that would take back levels that are out.
     """
+    store = walk.store
     span = published_span(store, methodology.id)
     if span is not None and int(history.times_us[0]) > span[0]:
         raise InputError(
             f"index {methodology.id} would begin at {iso(int(history.times_us[0]))}, but levels from {iso(span[0])} "
             "are published and cannot be taken back; give the new index another id"
         )
-    version = _register(store, methodology, now=now, simulated=simulated)
+    version = _register(walk, methodology)
     published = set() if settled is None else {id(change) for change in settled.changes}
     write_rebalancings(
         store,
-        run_id,
+        walk.run_id,
         index_id=methodology.id,
         methodology_id=version,
         rebalances=[change for change in history.rebalances if id(change) not in published],
         slugs=[line.slug for line in market.lines],
         replace_from_us=int(history.times_us[0]) if settled is None else None,
     )
-    proposal = propose(
-        store,
-        history=history,
-        market=market,
-        methodology=methodology,
-        version=version,
-        anew=settled is None,
-        provisional=provisional,
-    )
-    write_proposal(store, run_id, proposal, index_id=methodology.id, now=now)
+    proposal = propose(walk, methodology, history=history, market=market, version=version, anew=settled is None)
+    write_proposal(walk, proposal, index_id=methodology.id)
     if len(proposal.restated):
-        _tell(store, run_id, proposal, index_id=methodology.id, now=now, reason=reason)
+        _tell(walk, proposal, index_id=methodology.id)
     return proposal
 
 
@@ -221,24 +195,16 @@ def same_levels(stored: LevelRows, made: Candidates, *, slots: I64, rows: I64) -
     return same
 
 
-def _register(store: Store, methodology: Methodology, *, now: datetime, simulated: bool) -> int:
+def _register(walk: Walk, methodology: Methodology) -> int:
+    name, store = methodology.id, walk.store
     version = write_methodology(
-        store,
-        index_id=methodology.id,
-        version=methodology.version,
-        hash=methodology.hash,
-        text_=methodology.text,
-        loaded_at=now,
-    )
+        store, index_id=name, version=methodology.version, hash=methodology.hash, text_=methodology.text,
+        loaded_at=walk.now,
+    )  # fmt: skip
     write_index(
-        store,
-        index_id=methodology.id,
-        name=methodology.name,
-        description=methodology.description,
-        methodology_id=version,
-        simulated=simulated,
-        state=index_state(store, methodology.id) or "active",
-    )
+        store, index_id=name, name=methodology.name, description=methodology.description, methodology_id=version,
+        simulated=walk.simulated, state=index_state(store, name) or "active",
+    )  # fmt: skip
     return version
 
 
@@ -257,7 +223,7 @@ def _changed(stored: LevelRows, made: Candidates) -> tuple[I64, I64]:
     return rows, revisions[rows]
 
 
-def write_proposal(store: Store, run_id: int, proposal: Proposal, *, index_id: str, now: datetime) -> None:
+def write_proposal(walk: Walk, proposal: Proposal, *, index_id: str) -> None:
     """Writes levels in time order, each under the version it belongs to, chained to what was published before."""
     made, rows, revisions = proposal.made, proposal.rows, proposal.revisions
     if not len(rows):
@@ -269,11 +235,11 @@ def write_proposal(store: Store, run_id: int, proposal: Proposal, *, index_id: s
         revisions=revisions,
         status=made.status[rows],
         inputs=inputs,
-        previous=last_hash(store, index_id) or GENESIS,
+        previous=last_hash(walk.store, index_id) or GENESIS,
     )
     write_levels(
-        store,
-        run_id,
+        walk.store,
+        walk.run_id,
         index_id=index_id,
         methodology_id=made.versions.ids[rows],
         times_us=made.times_us[rows],
@@ -285,26 +251,26 @@ def write_proposal(store: Store, run_id: int, proposal: Proposal, *, index_id: s
         inputs_hash=inputs,
         prev_hash=before,
         hash=after,
-        published_at_us=to_us(now),
+        published_at_us=to_us(walk.now),
     )
 
 
-def _tell(store: Store, run_id: int, proposal: Proposal, *, index_id: str, now: datetime, reason: str) -> None:
+def _tell(walk: Walk, proposal: Proposal, *, index_id: str) -> None:
     """Subscribers learn of restated levels: how many, from when to when, by how much at most, and why."""
     made, stored, rows = proposal.made, proposal.stored, proposal.restated
     old = stored.levels[np.searchsorted(stored.times_us, made.times_us[rows])]
     move = float(np.abs(made.levels[rows] / old - 1.0).max())
     first, last = int(made.times_us[rows[0]]), int(made.times_us[rows[-1]])
-    why = reason or "correction of a rate beyond the policy's threshold"
+    why = walk.anew or "correction of a rate beyond the policy's threshold"
     detail = {"levels": len(rows), "first": iso(first), "last": iso(last), "largest_move": move, "reason": why}
     title = f"{index_id}: {len(rows)} levels from {iso(first)} to {iso(last)} restated, at most {move:.3%}: {why}"
     announcement = AnnouncementRow(
-        key=f"restatement:{index_id}:{run_id}:{first}:{last}",
+        key=f"restatement:{index_id}:{walk.run_id}:{first}:{last}",
         kind="restatement",
         title=title,
-        published_at=now,
+        published_at=walk.now,
         index_id=index_id,
         effective_at=from_us(first),
         detail=json.dumps(detail),
     )
-    write_announcements(store, run_id, [announcement])
+    write_announcements(walk.store, walk.run_id, [announcement])

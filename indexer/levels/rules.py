@@ -14,17 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from indexer.config import program_version
 from indexer.engine.history import BasketEvent, Effect
 from indexer.engine.known import SupplyTokens
 from indexer.errors import InputError, did_you_mean
 from indexer.methodology.actions import CorporateAction, EventLog, Kind, load_event_log
 from indexer.methodology.policy import Policy, load_policy
-from indexer.methodology.spec import Methodology
+from indexer.methodology.spec import Methodology, universe_lines
 from indexer.registry import Registry
 from indexer.store.administration import (
     read_override,
@@ -34,7 +35,8 @@ from indexer.store.administration import (
     write_override,
 )
 from indexer.store.db import Store
-from indexer.store.rows import AnnouncementRow, OverrideRow
+from indexer.store.indices import read_indices
+from indexer.store.rows import AnnouncementRow, OverrideRow, Written
 from indexer.store.runs import finish_run, start_run
 from indexer.times import iso, to_us
 
@@ -275,3 +277,38 @@ def load_rules(registry: Registry, *, folder: Path | None = None) -> Rules:
         basket_events(log.events, registry, emergency_change=policy.emergency_supply_change),
         supply_effects(log.events),
     )
+
+
+@dataclass(slots=True)
+class Walk:
+    """What one update works with."""
+
+    store: Store
+    registry: Registry
+    rules: Rules
+    methodologies: Mapping[str, Methodology]
+    overrides: list[OverrideRow]
+    now: datetime  # of the whole update: what it writes is known from then on
+    run_id: int
+    anew: str  # why history is stated anew, or empty
+    simulated: bool
+    provisional: bool  # the first fill is not complete: nothing of this run lasts
+    replaces: bool  # what is out is provisional, and this takes its place
+    ids: dict[str, int] = field(default_factory=dict)
+    began_us: int = 0  # the first publication of the youngest index
+    waiting: tuple[str, ...] = ()
+    deferred_us: int = 0  # up to then corrections were deferred
+    written: Written = field(default_factory=Written)  # rates
+
+    def events_of(self, methodology: Methodology) -> tuple[BasketEvent, ...]:
+        """What corporate actions and decisions do to an index."""
+        lines = universe_lines(methodology.universe, self.registry)
+        return (*self.rules.events_of(lines), *events_of(self.overrides, methodology.id))
+
+    def rules_hash(self) -> str:
+        """Stands for all that levels depend on and that is no fact."""
+        digest = hashlib.sha256(obeyed(self.registry, self.methodologies, self.rules, self.overrides).encode())
+        states = [(row.id, row.state) for row in read_indices(self.store)]
+        in_force = [methodology.eligibility_at(self.now) for methodology in self.methodologies.values()]
+        digest.update(repr((states, in_force, program_version())).encode())
+        return digest.hexdigest()

@@ -7,16 +7,13 @@ hours are the official ones*: rates and levels of a window are computed again, f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.config import program_version
 from indexer.engine.health import SUSPENDED, Spell
-from indexer.engine.history import BasketEvent, IndexHistory, Settled
+from indexer.engine.history import IndexHistory, Settled
 from indexer.engine.known import next_supply_us
 from indexer.engine.level import compute_index
 from indexer.engine.market import Market, Status
@@ -28,9 +25,8 @@ from indexer.levels.markets import line_facts, narrowed
 from indexer.levels.official import FOREVER_US, computed_rates, differing, write_fresh
 from indexer.levels.publish import Proposal, propose
 from indexer.levels.published import settled_of
-from indexer.levels.rules import Rules, events_of, obeyed
+from indexer.levels.rules import Walk
 from indexer.methodology.spec import BY_CAP, Methodology, RebalanceDate, universe_lines
-from indexer.registry import Registry
 from indexer.registry.records import QUOTES
 from indexer.store.administration import read_announcements
 from indexer.store.assets import read_listings
@@ -40,7 +36,7 @@ from indexer.store.indices import LATE, SPELLS, read_indices, read_notes
 from indexer.store.levels import published_span, read_levels
 from indexer.store.rates import rated_assets, read_rates
 from indexer.store.rebalancings import read_rebalancings
-from indexer.store.rows import NoteRow, OverrideRow, Written
+from indexer.store.rows import NoteRow
 from indexer.store.runs import fact_runs_after, fact_runs_known, last_update, late_facts, read_run, runs_with_rows
 from indexer.store.tables import Metric
 from indexer.times import DAY_US, HOUR_US, iso, to_us
@@ -72,41 +68,6 @@ class Kept:
     fresh: bool
     deferred_us: int
     began_us: int
-
-
-@dataclass(slots=True)
-class Walk:
-    """What one update works with."""
-
-    store: Store
-    registry: Registry
-    rules: Rules
-    methodologies: Mapping[str, Methodology]
-    overrides: list[OverrideRow]
-    now: datetime  # of the whole update: what it writes is known from then on
-    run_id: int
-    anew: str  # why history is stated anew, or empty
-    simulated: bool
-    provisional: bool  # the first fill is not complete: nothing of this run lasts
-    replaces: bool  # what is out is provisional, and this takes its place
-    ids: dict[str, int] = field(default_factory=dict)
-    began_us: int = 0  # the first publication of the youngest index
-    waiting: tuple[str, ...] = ()
-    deferred_us: int = 0  # up to then corrections were deferred
-    written: Written = field(default_factory=Written)  # rates
-
-    def events_of(self, methodology: Methodology) -> tuple[BasketEvent, ...]:
-        """What corporate actions and decisions do to an index."""
-        lines = universe_lines(methodology.universe, self.registry)
-        return (*self.rules.events_of(lines), *events_of(self.overrides, methodology.id))
-
-    def rules_hash(self) -> str:
-        """Stands for all that levels depend on and that is no fact."""
-        digest = hashlib.sha256(obeyed(self.registry, self.methodologies, self.rules, self.overrides).encode())
-        states = [(row.id, row.state) for row in read_indices(self.store)]
-        in_force = [methodology.eligibility_at(self.now) for methodology in self.methodologies.values()]
-        digest.update(repr((states, in_force, program_version())).encode())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +200,7 @@ def _addition(
     same = list(map(id, history.rebalances)) == list(map(id, settled.changes))
     if not same or history.spells != spells or history.skipped or history.relaxed:
         raise TailError(f"the basket or the health of {name} changes")
-    proposal = propose(
-        store,
-        history=history,
-        market=part,
-        methodology=methodology,
-        version=version,
-        since_us=begin_us + 1,
-    )
+    proposal = propose(walk, methodology, history=history, market=part, version=version, since_us=begin_us + 1)
     if (proposal.revisions > 1).any() or (history.times_us[proposal.rows] <= span[1]).any():
         raise TailError(f"a published level of {name} came out another one")
     late = "".join(note.reason for note in notes if note.kind == LATE)
