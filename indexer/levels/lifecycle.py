@@ -7,7 +7,7 @@ termination needs notice. A suspended or terminated index computes nothing; its 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +15,8 @@ from indexer.engine.health import IMPAIRED, SUSPENDED
 from indexer.engine.market import STATUS_NAMES, Status
 from indexer.errors import InputError
 from indexer.levels.published import rules_of
-from indexer.store.administration import read_announcements, write_announcements
+from indexer.levels.rules import record_decision, unexplained
+from indexer.store.administration import read_announcements
 from indexer.store.db import Store
 from indexer.store.indices import (
     LATE,
@@ -30,7 +31,6 @@ from indexer.store.levels import read_latest_level
 from indexer.store.quality import read_open_quality
 from indexer.store.rebalancings import read_constituents, read_rebalancings, read_supply_times, weighted_age_days
 from indexer.store.rows import AnnouncementRow, ConstituentRow, LevelRows, NoteRow
-from indexer.store.runs import finish_run, start_run
 from indexer.times import DAY_US, from_us, iso, to_us
 
 NEXT = {
@@ -89,22 +89,8 @@ def change_state(
     Raises NotFoundError for the index; InputError for a step that is not one, a missing reason or name,
     a date in the past, or a termination at less notice than 15 days.
     """
-    present = read_index(store, index_id).state
-    effective = effective_at or now
-    problems = []
-    if state not in NEXT:
-        problems.append(f'"{state}" is not a state; there are {", ".join(NEXT)}')
-    elif state not in NEXT[present]:
-        problems.append(f"{present} cannot become {state}; it can become {', '.join(NEXT[present]) or 'nothing else'}")
-    if len(reason.strip()) < 10:
-        problems.append("the reason must say why, in 10 characters or more")
-    if not by.strip():
-        problems.append("by must name the person who decides")
-    if effective < now:
-        problems.append(f"effective_at {effective.isoformat()} is in the past")
-    if state == "terminated" and effective < now + timedelta(days=NOTICE_DAYS):
-        problems.append(f"a termination needs {NOTICE_DAYS} days' notice; give an effective_at from then on")
-    if problems:
+    present, effective = read_index(store, index_id).state, effective_at or now
+    if problems := list(_problems(present, state, reason=reason, by=by, now=now, effective=effective)):
         raise InputError(f"index {index_id}: " + "; ".join(problems))
     row = AnnouncementRow(
         key=f"state:{index_id}:{state}:{iso(to_us(effective))}:{iso(to_us(now))}",
@@ -115,12 +101,21 @@ def change_state(
         effective_at=effective,
         detail=json.dumps({"state": state, "from": present, "reason": reason, "by": by}),
     )
-    run_id = start_run(store, kind="decision", key=row.key, now=now)
-    if run_id is not None:
-        write_announcements(store, run_id, [row])
-        finish_run(store, run_id, now=now, detail={"state": state, "index": index_id})
+    record_decision(store, row, key=row.key, now=now, detail={"state": state, "index": index_id})
     apply_due_states(store, now=now)
     return row
+
+
+def _problems(present: str, state: str, *, reason: str, by: str, now: datetime, effective: datetime) -> Iterator[str]:
+    if state not in NEXT:
+        yield f'"{state}" is not a state; there are {", ".join(NEXT)}'
+    elif state not in NEXT[present]:
+        yield f"{present} cannot become {state}; it can become {', '.join(NEXT[present]) or 'nothing else'}"
+    yield from unexplained(reason, by, who="by")
+    if effective < now:
+        yield f"effective_at {effective.isoformat()} is in the past"
+    if state == "terminated" and effective < now + timedelta(days=NOTICE_DAYS):
+        yield f"a termination needs {NOTICE_DAYS} days' notice; give an effective_at from then on"
 
 
 def apply_due_states(store: Store, *, now: datetime) -> list[tuple[str, str]]:

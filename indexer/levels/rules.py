@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -99,10 +99,7 @@ def _problems(row: OverrideRow, registry: Registry) -> list[str]:
     problems = []
     if row.kind not in KINDS:
         problems.append(f'kind "{row.kind}" is not one of {", ".join(KINDS)}')
-    if len(row.reason.strip()) < 10:
-        problems.append("the reason must say why, in 10 characters or more")
-    if not row.proposed_by.strip():
-        problems.append("the override must name the person who decides")
+    problems += unexplained(row.reason, row.proposed_by, who="the override")
     if row.expires_at <= row.starts_at:
         problems.append("expires_at must be after starts_at")
     if row.asset not in registry.by_slug:
@@ -118,20 +115,33 @@ def _problems(row: OverrideRow, registry: Registry) -> list[str]:
     return problems
 
 
+def unexplained(reason: str, by: str, *, who: str) -> Iterator[str]:
+    """What a decision lacks: a reason, and the name of the person."""
+    if len(reason.strip()) < 10:
+        yield "the reason must say why, in 10 characters or more"
+    if not by.strip():
+        yield f"{who} must name the person who decides"
+
+
 def _announce(store: Store, row: OverrideRow, *, number: int, event: str, by: str, now: datetime) -> None:
-    """Everyone is told, and the run makes the next update compute with it."""
     key = f"override:{number}:{event}"
-    run_id = start_run(store, kind="decision", key=f"{key}:{iso(to_us(now))}", now=now)
-    if run_id is None:
-        return
     detail = {"override": number, "kind": row.kind, "asset": row.asset, "index": row.index_id, "reason": row.reason}
     detail |= {"by": by, "starts_at": iso(to_us(row.starts_at)), "expires_at": iso(to_us(row.expires_at))}
     title = (
         f"Override {number} {event} by {by}: {row.kind} of {row.asset} until {row.expires_at:%Y-%m-%d}: {row.reason}"
     )
     announcement = AnnouncementRow(key, "override", title, now, row.index_id, row.starts_at, json.dumps(detail))
-    write_announcements(store, run_id, [announcement])
-    finish_run(store, run_id, now=now, detail=detail)
+    record_decision(store, announcement, key=f"{key}:{iso(to_us(now))}", now=now, detail=detail)
+
+
+def record_decision(
+    store: Store, announcement: AnnouncementRow, *, key: str, now: datetime, detail: Mapping[str, Any]
+) -> None:
+    """Everyone is told of a decision, once, and its run makes the next update compute with it."""
+    run_id = start_run(store, kind="decision", key=key, now=now)
+    if run_id is not None:
+        write_announcements(store, run_id, [announcement])
+        finish_run(store, run_id, now=now, detail=dict(detail))
 
 
 EXPLAINING = (Kind.MERGER, Kind.PARTIAL_MIGRATION, Kind.DEPARTURE, Kind.UNLOCK, Kind.BURN, Kind.DEFINITION)
