@@ -53,6 +53,13 @@ def compute_index(
         market.check_prices()
     timeline = walk(market, methodology, dates=dates, inputs=inputs, carried=carried, settled=settled, events=events)
     base_level = settled.changes[0].level if settled else methodology.base_level
+    return _history(market, carried, timeline, base_level=base_level, final_weight=methodology.health.final_weight)
+
+
+def _history(
+    market: Market, carried: Carried, timeline: Timeline, *, base_level: float, final_weight: float
+) -> IndexHistory:
+    """The levels of a timeline's baskets, with how good each is, and its changes as records."""
     begins = _begins(timeline)
     divisors = timeline.divisors(carried.prices, base_level=base_level)
     units = np.array([change.units for change in timeline.changes])
@@ -61,13 +68,13 @@ def compute_index(
         market.check_prices()
     levels[0] = base_level
     base = int(begins[0])
-    status, weight, held = judge(market, carried, timeline=timeline, final_weight=methodology.health.final_weight)
+    status, weight, count = judge(market, carried, timeline=timeline, final_weight=final_weight)
     spoken = ~timeline.watch.silent[base:]
     part: slice | I64 = slice(None) if spoken.all() else np.flatnonzero(spoken)
     rows = np.arange(base, len(market.times_us))[part]
     changes = _rebalances(market, carried, timeline=timeline, levels=levels, divisors=divisors)
     return IndexHistory(
-        rows, market.times_us[base:][part], levels[part], status[part], weight[part], held[part], changes,
+        rows, market.times_us[base:][part], levels[part], status[part], weight[part], count[part], changes,
         tuple(timeline.skipped), tuple(timeline.relaxed), tuple(timeline.watch.spells),
     )  # fmt: skip
 
