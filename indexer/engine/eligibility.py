@@ -122,7 +122,7 @@ class Reviews:
         self.slugs = [line.slug for line in lines]
         shape = inputs.price.shape
         fails = np.zeros((2, 2, *shape), dtype=np.bool_)  # not measurable, or failing; newcomers, members
-        second = np.zeros(shape)
+        traded = np.zeros(shape)
         role = np.array([False, True])[:, None, None]
         for rule in dict.fromkeys(rules):
             rows = np.flatnonzero([rule == other for other in rules])
@@ -130,13 +130,13 @@ class Reviews:
             for kind, tests in enumerate(self._tests(x, rule, slugs=self.slugs, member=role)):
                 for failed, _ in tests:
                     fails[kind][:, rows] |= failed
-            second[rows] = np.where(x.adv_days >= rule.adv_min_days, np.nan_to_num(x.adv_usd), 0.0)
+            traded[rows] = np.where(x.adv_days >= rule.adv_min_days, np.nan_to_num(x.adv_usd), 0.0)
         self.fails = [fails[0].tolist(), (fails[0] | fails[1]).tolist()]
         # By free-float capitalisation; those without one, where no supply is needed, come after, by traded value.
         cap = inputs.cap_usd
         names = np.argsort(np.argsort(self.slugs))
         unsized = np.isnan(cap)
-        keys = (np.broadcast_to(names, shape), np.where(unsized, -second, 0.0), np.where(unsized, 0.0, -cap))
+        keys = (np.broadcast_to(names, shape), np.where(unsized, -traded, 0.0), np.where(unsized, 0.0, -cap))
         self.order = np.lexsort(keys).tolist()
         since = [0 if methodology.universe.assets else line.candidate_from_us for line in lines]
         self.candidates = [[n for n, at in enumerate(since) if at <= us] for us in reference_us]

@@ -127,28 +127,18 @@ def update(
     now = clock()
     apply_due_states(store, now=now)
     overrides = in_force(store, now=now)
-    key = _key(facts_mark(store), obeyed(registry, methodologies, rules, overrides))
-    key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
     provisional = first_fill_is_open(store, now=now)
     if provisional and beside is not None:
         return beside()
-    if provisional:  # facts come in the middle of runs then
-        key = f"{key}:{iso(to_us(now))}"
+    key = _key(facts_mark(store), obeyed(registry, methodologies, rules, overrides))
+    key = f"rebuild:{iso(to_us(now))}:{rebuild}" if rebuild else key
+    key = f"{key}:{iso(to_us(now))}" if provisional else key  # facts come in the middle of runs then
     run_id = start_run(store, kind="update", key=key, now=now)
     if run_id is None:
         seal_runs(store)  # what a process that was killed left unsealed
         return UpdateReport(True, Written(), (), {}, refused=refused)
-    replaces = forget_provisional_rates(store)
-    if provisional:
-        write_progress(store, run_id, MARK)
-    lasting = not (provisional or replaces)
-    began = [us for name in methodologies if (us := first_published_us(store, name)) is not None]
-    anew = rebuild or (_first_data(store, methodologies, began, rules=rules, now_us=to_us(now)) if lasting else "")
-    walk = Walk(
-        store, registry, rules, methodologies, overrides, now, run_id, anew, simulated, provisional, replaces, ids,
-        max(began, default=0),
-    )  # fmt: skip
-    tail = tail_of(walk) if lasting and not anew else "what is out is stated anew"
+    walk = Walk(store, registry, rules, methodologies, overrides, now, run_id, rebuild, simulated, provisional, ids=ids)
+    tail = _begun(walk)
     if isinstance(tail, str) and beside is not None:
         finish_run(store, run_id, now=clock(), outcome="interrupted", detail={"why": tail})
         return beside()  # which takes the run up by its key
@@ -157,10 +147,25 @@ def update(
         detail |= {"way": "full", "why": tail}
     else:
         report, detail = _by_tail(walk, tail, refused=refused)
-    detail |= {"rates": report.rates.new + report.rates.revised, "rules": rules.hash, "rebuild": anew}
+    detail |= {"rates": report.rates.new + report.rates.revised, "rules": rules.hash, "rebuild": walk.anew}
     finish_run(store, run_id, now=clock(), detail=(MARK if provisional else {}) | detail)
     seal_runs(store)
     return report
+
+
+def _begun(walk: Walk) -> Tail | str:
+    """What follows the published levels, or why all is to be computed; what was provisional is out of the way."""
+    store, names = walk.store, walk.methodologies
+    walk.replaces = forget_provisional_rates(store)
+    if walk.provisional:
+        write_progress(store, walk.run_id, MARK)
+    began = [us for name in names if (us := first_published_us(store, name)) is not None]
+    walk.began_us = max(began, default=0)
+    if not (walk.anew or walk.provisional or walk.replaces):
+        walk.anew = _first_data(store, names, began, rules=walk.rules, now_us=to_us(walk.now))
+    if walk.anew or walk.provisional or walk.replaces:
+        return "what is out is stated anew"
+    return tail_of(walk)
 
 
 Outcome = tuple[UpdateReport, dict[str, Any]]  # and what the run log has of it

@@ -303,7 +303,7 @@ class Walk:
     anew: str  # why history is stated anew, or empty
     simulated: bool
     provisional: bool  # the first fill is not complete: nothing of this run lasts
-    replaces: bool  # what is out is provisional, and this takes its place
+    replaces: bool = False  # what is out is provisional, and this takes its place
     ids: dict[str, int] = field(default_factory=dict)
     began_us: int = 0  # the first publication of the youngest index
     waiting: tuple[str, ...] = ()
