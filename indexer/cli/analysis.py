@@ -55,7 +55,7 @@ def beta(
     from indexer.studies.methods import Options
 
     with opened(as_of) as (store, _):
-        names, stand_in = benchmarks_of(store, benchmark or ["QQQ", "NVDA"], asked=bool(benchmark))
+        names, stand_in = benchmarks_of(store, benchmark)
         if stand_in and not as_json:
             say(stand_in)
         if compare:
@@ -303,10 +303,11 @@ def breaks(
 
     Example: deai breaks deai -b QQQ --event deepseek
     """
+    from indexer.studies.beta import BENCHMARKS
     from indexer.studies.breaks import study_breaks
     from indexer.studies.catalogue import find_event, load_events
 
-    names = benchmark or ["QQQ", "NVDA"]
+    names = benchmark or BENCHMARKS
     with opened(as_of) as (store, settings):
         at_us = parse_instant(at) if at else find_event(load_events(store, settings.data_dir), event).at_us
         studies = [study_breaks(store, index, name, at_us=at_us, sessions=sessions) for name in names]

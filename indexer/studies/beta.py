@@ -28,6 +28,7 @@ from indexer.times import DAY_US, HOUR_US, iso
 WINDOWS = (30, 60, 90, 180, 250)
 MIN_SESSIONS = 20
 QQQ, STAND_IN = "QQQ", "^NDX"
+BENCHMARKS = (QQQ, "NVDA")  # where none is asked for
 DEFAULT_SESSIONS = 90
 BOOTSTRAP_SEED = 20_250_127
 MOST_UNTRADED = 0.05
@@ -160,15 +161,15 @@ def beta_pairs(
     return window.rows(window.complete)
 
 
-def benchmarks_of(store: Store, names: Sequence[str], *, asked: bool) -> tuple[list[str], str]:
-    """The benchmarks to take, and one line where another stands in.
+def benchmarks_of(store: Store, asked: Sequence[str] | None) -> tuple[list[str], str]:
+    """The benchmarks that are asked for by name, else the usual ones, and one line where another stands in.
 
-    Where nobody `asked` for them by name and QQQ has too few closes, the Nasdaq-100 itself takes its place.
+    Where none is asked for and QQQ has too few closes, the Nasdaq-100 itself takes its place.
     """
     coverage = read_coverage(store)
-    if asked or QQQ not in names or coverage.get(QQQ, (0, 0, 0))[2] > MIN_SESSIONS or STAND_IN not in coverage:
-        return list(names), ""
-    known = [name for name in names if name in coverage and name != QQQ]
+    if asked or coverage.get(QQQ, (0, 0, 0))[2] > MIN_SESSIONS or STAND_IN not in coverage:
+        return list(asked or BENCHMARKS), ""
+    known = [name for name in BENCHMARKS if name in coverage and name != QQQ]
     return [STAND_IN, *known], f"No closes of {QQQ} could be had: {STAND_IN}, the index it follows, stands in."
 
 

@@ -35,7 +35,6 @@ from indexer.studies.series import (
 )
 from indexer.times import HOUR_US, iso
 
-BENCHMARKS = ("QQQ", "NVDA")
 LONGEST_CARRY_US = 168 * HOUR_US
 HELD_THROUGH = "today's holdings, held through the window"
 # TAO-USD, tao/usdt and $TAO mean TAO.
@@ -156,7 +155,7 @@ def study_portfolio(
     values, levels = prices @ np.array([token.amount for token in tokens]), values_at(index, closes)
     held = _held(tokens, prices[[0, -1]], read_constituents(store, index_id, at_us))
     own = Series("portfolio", "portfolio", closes, values, "value of the holdings")
-    names, stand_in = benchmarks_of(store, benchmarks or BENCHMARKS, asked=bool(benchmarks))
+    names, stand_in = benchmarks_of(store, benchmarks)
     others = [benchmark_series(store, name) for name in names]
     title = HELD_THROUGH if since_us is None or closes[0] < since_us else f"holdings as of {iso(since_us)}"
     return PortfolioStudy(

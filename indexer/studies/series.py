@@ -184,9 +184,8 @@ def benchmark_series(store: Store, symbol: str, *, interval: str = "1d", at_us: 
 
     Raises NotFoundError naming the closest benchmark, NotEnoughDataError where it has no bar of the interval.
     """
-    tokens = {asset.slug for asset in read_assets(store)}
     listed = {row.symbol.casefold() for row in read_benchmarks(store)}
-    if symbol.casefold() not in listed and symbol.lower() in tokens:
+    if symbol.casefold() not in listed and symbol.lower() in {asset.slug for asset in read_assets(store)}:
         return token_series(store, symbol, at_us=at_us)
     name = read_benchmark(store, symbol).symbol
     times, closes, basis = read_benchmark_bars(store, name, interval=interval)

@@ -51,7 +51,7 @@ def test_the_index_stands_in(
     tmp_path: Path, sessions: dict[str, int], asked: bool, names: list[str], said: bool
 ) -> None:
     store = store_with(tmp_path, **sessions)
-    found, line = benchmarks_of(store, ["QQQ", "NVDA"], asked=asked)
+    found, line = benchmarks_of(store, ["QQQ", "NVDA"] if asked else None)
     assert found == names
     assert line == ("No closes of QQQ could be had: ^NDX, the index it follows, stands in." if said else "")
     store.close()

@@ -14,7 +14,7 @@ from indexer.store.db import Store
 from indexer.store.indices import read_index, read_indices
 from indexer.store.rows import IndexRow
 from indexer.studies.attribution import AttributionStudy, study_attribution
-from indexer.studies.beta import BetaHistory, beta_history
+from indexer.studies.beta import BENCHMARKS, BetaHistory, beta_history
 from indexer.studies.breadth import BreadthStudy, study_breadth
 from indexer.studies.breaks import BreakStudy, study_breaks
 from indexer.studies.catalogue import Event, find_event, load_events
@@ -25,7 +25,7 @@ from indexer.studies.series import Series, benchmark_series, subject_series
 from indexer.studies.stress import StressStudy, stored_stress, study_stress
 from indexer.times import DAY_US
 
-BENCHMARKS = ("QQQ", "NVDA", "SMH")
+COMPARED = (*BENCHMARKS, "SMH")
 BESIDE = "btc"
 AROUND_US = (8 * DAY_US, 12 * DAY_US)
 STRESS_DAYS = (4, 5)
@@ -76,10 +76,10 @@ def gather(
     progress(1, STEPS)
     start, end = study.interval_start_us, study.interval_end_us
     own = subject_series(store, index_id)
-    others = [benchmark_series(store, name) for name in BENCHMARKS]
+    others = [benchmark_series(store, name) for name in COMPARED]
     paths = tuple(event_path(store, index_id, event, factors=names) for names in (("QQQ",), TWO_FACTORS))
     progress(2, STEPS)
-    comparison = compare_betas(store, [index_id], BENCHMARKS, sessions=250, end_us=end)
+    comparison = compare_betas(store, [index_id], COMPARED, sessions=250, end_us=end)
     progress(3, STEPS)
     missing: list[str] = []
     breaks = _breaks(store, index_id, event, missing)

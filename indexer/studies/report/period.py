@@ -14,7 +14,7 @@ from indexer.store.indices import read_index
 from indexer.store.levels import read_levels
 from indexer.store.rebalancings import read_constituents, read_rebalancings
 from indexer.studies.attribution import AttributionStudy, study_attribution
-from indexer.studies.beta import index_beta
+from indexer.studies.beta import BENCHMARKS, index_beta
 from indexer.studies.drawdowns import study_drawdowns
 from indexer.studies.report import charts
 from indexer.studies.report.blocks import (
@@ -36,7 +36,7 @@ from indexer.studies.report.gather import Line
 from indexer.studies.series import Series, index_series
 from indexer.times import DAY_US, from_us, to_us
 
-AGAINST = ("QQQ", "NVDA", "btc")
+AGAINST = (*BENCHMARKS, "btc")
 DEEPEST = 5
 
 
