@@ -73,13 +73,9 @@ def _figures(seen: Activity) -> Iterator[tuple[str, float]]:
     if seen.identity_gap is not None:
         yield "supply_identity_gap_tokens", seen.identity_gap / scale
     yield "logs_confirmed_share", seen.checked
-    if (top := seen.concentration) is not None:
-        yield "holders_examined", float(top.examined)
-        yield "holders_coverage_share", top.coverage
-        yield "holders_top1_share", top.top1
-        yield "holders_top10_share", top.top10
-        yield "holders_top100_share", top.top100
-        yield "holders_hhi", top.hhi
+    if seen.concentration is not None:
+        for name, value in asdict(seen.concentration).items():
+            yield f"holders_{name}" if name in ("examined", "hhi") else f"holders_{name}_share", float(value)
 
 
 def _metric(slug: str, name: str, source: str, end_us: int, value: float) -> MetricSeries:
