@@ -77,11 +77,7 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
     assets, series = _assets(manifest, registry, words, time_us, verdicts, chosen=chosen)
     _gate_values(manifest, verdicts, read.numbers, words)
     verdicts.good &= chosen
-    listings, measures = list[ListingRow](), list[Measure]()
-    if manifest.kind == "tokens":
-        listings, series = _listings(manifest, words, assets, series)
-    elif manifest.kind == "metrics":
-        measures, series = _measures(manifest, words, assets, series)
+    listings, measures, series = _subjects(manifest, words, assets, series)
     keys = [*listings, *benchmarks, *measures] or [asset.slug for asset in assets]
     _reject_repeated(verdicts, series, time_us, keys, earlier)
     _check_steps(manifest, verdicts.good, series, time_us)
@@ -106,6 +102,17 @@ def _judged(read: FileColumns, manifest: Manifest, *, registry: Registry, now_us
         assets=assets,
         measures=measures,
     )
+
+
+def _subjects(
+    manifest: Manifest, words: Mapping[str, Words], assets: Sequence[Asset], asset: I64
+) -> tuple[list[ListingRow], list[Measure], I64]:
+    """The listings of a file of tokens, the measures of one of metrics, and each row's position among them."""
+    if manifest.kind == "tokens":
+        listings, series = _listings(manifest, words, assets, asset)
+        return listings, [], series
+    measures, series = _measures(manifest, words, assets, asset) if manifest.kind == "metrics" else ([], asset)
+    return [], measures, series
 
 
 def _benchmarks(manifest: Manifest, symbols: Words) -> list[BenchmarkRow]:
