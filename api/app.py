@@ -88,25 +88,8 @@ def create_app(
 
     `clock` decides what is fresh and what may be cached for long; `limits` what one client may ask.
     """
-    settings = settings or Settings()
-    limits = limits or Limits()
-    cache = Cache()
-    keys = KeyRing(settings.data_dir / "keys.json")
-    services = Services(
-        store=store,
-        settings=settings,
-        clock=clock,
-        cache=cache,
-        hub=Hub(most=limits.max_streams, most_each=limits.streams_each),
-        live=LiveFeed(store, settings, clock=clock),
-        keys=keys,
-        limits=limits,
-        pictures=Beside("picture", waiting=4, within_s=20.0),
-        backtests=Beside("backtest", waiting=1, within_s=120.0, once=True),
-        requests=requests.Requests(),
-        refresh=lambda: cache.publish(read_version(store)),
-    )
-    root_path = settings.root_path.rstrip("/")
+    services = services_for(store, settings or Settings(), clock=clock, limits=limits or Limits())
+    root_path = services.settings.root_path.rstrip("/")
     app = Application(
         middleware_of(services, root_path=root_path),
         title="DeAI Index",
@@ -127,6 +110,25 @@ def create_app(
     app.routes.append(Route("/mcp", mcp.Endpoint(app), methods=["POST"]))
     describe(app, root_path=root_path)
     return app
+
+
+def services_for(store: Store, settings: Settings, *, clock: Clock, limits: Limits) -> Services:
+    """What the routes are given, this application's own."""
+    cache = Cache()
+    return Services(
+        store=store,
+        settings=settings,
+        clock=clock,
+        cache=cache,
+        hub=Hub(most=limits.max_streams, most_each=limits.streams_each),
+        live=LiveFeed(store, settings, clock=clock),
+        keys=KeyRing(settings.data_dir / "keys.json"),
+        limits=limits,
+        pictures=Beside("picture", waiting=4, within_s=20.0),
+        backtests=Beside("backtest", waiting=1, within_s=120.0, once=True),
+        requests=requests.Requests(),
+        refresh=lambda: cache.publish(read_version(store)),
+    )
 
 
 def middleware_of(services: Services, *, root_path: str) -> list[Middleware]:

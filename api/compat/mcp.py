@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 from asyncio import to_thread
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -151,17 +151,27 @@ def _untitled(schema: Json) -> Json:
     return {key: value for key, value in schema.items() if key != "title" or not isinstance(value, str)}
 
 
-async def resources_of(read: Callable[[str], Awaitable[str]]) -> list[Resource]:
+async def resources_of(app: FastAPI) -> list[Resource]:
     """The resources of the catalogue, those of an index once for each."""
     from mcp_types import Resource
 
-    indices = [row["id"] for row in json.loads(await read("/v1/indices"))["data"]]
+    indices = [row["id"] for row in json.loads(await _read(app, "/v1/indices"))["data"]]
     addresses = [
         (path.format(index_id=index_id), entry)
         for path, entry in CATALOGUE["resources"].items()
         for index_id in (indices if PLACE.search(path) else [""])
     ]
     return [Resource(uri=SCHEME + address, name=address, **entry) for address, entry in addresses]
+
+
+async def _read(app: FastAPI, path: str) -> str:
+    from mcp.shared.exceptions import MCPError
+    from mcp_types import INTERNAL_ERROR
+
+    status, body = await ask(app, path)
+    if status != 200:  # the library would say of it that the server failed
+        raise MCPError(INTERNAL_ERROR, json.loads(body)["detail"])
+    return body.decode()
 
 
 def server_over(app: FastAPI) -> Server:
@@ -181,20 +191,14 @@ def server_over(app: FastAPI) -> Server:
             raise MCPError(types.INVALID_PARAMS, text)
         return await routes[params.name].answer(app, params.arguments or {})
 
-    async def read(path: str) -> str:
-        status, body = await ask(app, path)
-        if status != 200:
-            raise MCPError(types.INTERNAL_ERROR, json.loads(body)["detail"])
-        return body.decode()
-
     async def list_resources(context: Any, params: Any) -> types.ListResourcesResult:
-        return types.ListResourcesResult(resources=await resources_of(read))
+        return types.ListResourcesResult(resources=await resources_of(app))
 
     async def read_resource(context: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        resource = next((item for item in await resources_of(read) if item.uri == params.uri), None)
+        resource = next((item for item in await resources_of(app) if item.uri == params.uri), None)
         if resource is None:
             raise MCPError(types.INVALID_PARAMS, f'There is no resource "{params.uri}"; the list names those there are')
-        text = await read(resource.name)
+        text = await _read(app, resource.name)
         content = types.TextResourceContents(uri=resource.uri, mime_type=resource.mime_type, text=text)
         return types.ReadResourceResult(contents=[content])
 
