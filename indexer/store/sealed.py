@@ -221,19 +221,22 @@ def _parts(store: Store, table: Sealed, only: Collection[int] | None) -> Iterato
 def _series(store: Store, table: Sealed, run: int) -> Iterator[tuple[int, Columns]]:
     """What a large run has in a table, each series a part; many of them are read at once, in the order of the key."""
     first, number = fields(table.model, table.key[0], "run_id")
-    mine = number + 0 == run  # no index helps: each row would be looked up by its key
+    mine = number + 0 == run  # without the index of runs, by which each row would be looked up on its own
     with store.reading() as connection:
         counts = connection.execute(select(first, func.count()).where(mine).group_by(first)).all()
-    at_once, room = list[Any](), PART_ROWS
+    reads: list[list[Any]] = [[]]
+    room = PART_ROWS
     for name, rows in sorted((name, rows) for name, rows in counts):
-        at_once.append(name)
+        reads[-1].append(name)
         room -= rows
-        if room <= 0 or name == max(name for name, _ in counts):
-            [(_, stored)] = _by_run(table, read_columns(store, _query(store, table).where(mine, first.in_(at_once))))
-            edges = np.flatnonzero(stored[table.key[0]][1:] != stored[table.key[0]][:-1]) + 1
-            for start, stop in pairwise([0, *edges.tolist(), len(stored["run_id"])]):
-                yield run, pick(stored, slice(start, stop))
-            at_once, room = [], PART_ROWS
+        if room <= 0:
+            reads.append([])
+            room = PART_ROWS
+    for names in filter(None, reads):
+        [(_, stored)] = _by_run(table, read_columns(store, _query(store, table).where(mine, first.in_(names))))
+        edges = np.flatnonzero(stored[table.key[0]][1:] != stored[table.key[0]][:-1]) + 1
+        for start, stop in pairwise([0, *edges.tolist(), len(stored["run_id"])]):
+            yield run, pick(stored, slice(start, stop))
 
 
 def _owner(table: Sealed) -> tuple[type[SQLModel], Any]:

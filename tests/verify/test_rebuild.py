@@ -321,3 +321,20 @@ def test_what_was_sealed_by_fewer_columns_is_still_held(made, copied, monkeypatc
     assert seal_runs(copied) == 0
     changed(copied, "UPDATE rate SET verdicts = 'forged' WHERE asset_id = 2")
     assert altered_rows(copied)[0].startswith("rate: row asset_id 2, ")
+
+
+def test_a_large_run_is_sealed_in_parts_and_one_that_was_sealed_whole_is_still_held(made, copied, monkeypatch):
+    close = "UPDATE bar SET close = {} WHERE listing_id = 1 AND time = (SELECT min(time) FROM bar WHERE listing_id = 1)"
+    monkeypatch.setattr("indexer.store.sealed.PART_ROWS", 40)
+    assert altered_rows(copied) == [], "sealed whole, as earlier programs did"
+    changed(copied, close.format(77))
+    assert [text.split(",")[0] for text in altered_rows(copied)] == ["bar: row listing_id 1"]
+    changed(copied, "DELETE FROM seal")
+    copied.head_files[0].unlink()
+    seal_runs(copied)
+    assert altered_rows(copied) == []
+    changed(copied, close.format(78))
+    assert [text.split(",")[0] for text in altered_rows(copied)] == ["bar: row listing_id 1"]
+    changed(copied, close.format(77))
+    monkeypatch.undo()
+    assert any("is not in the order or form it was sealed in" in text for text in altered_rows(copied)), "by parts"
