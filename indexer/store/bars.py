@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -201,8 +201,7 @@ def read_metrics(
         query = query.where(col(Metric.subject) == subject)
     if name is not None:
         query = query.where(col(Metric.name) == name)
-    with store.reading() as connection:
-        return _series(connection.execute(query).all())
+    return _series(store, query)
 
 
 def read_asset_metrics(store: Store, names: Collection[str], *, as_of_us: int | None = None) -> list[MetricSeries]:
@@ -210,8 +209,7 @@ def read_asset_metrics(store: Store, names: Collection[str], *, as_of_us: int | 
     of_assets = col(Metric.subject).in_(select(col(Asset.slug)))
     known = known_by(Metric, store.as_of_us if as_of_us is None else as_of_us)
     query = _values().where(col(Metric.name).in_(sorted(names)), of_assets, *known)
-    with store.reading() as connection:
-        return _series(connection.execute(query).all())
+    return _series(store, query)
 
 
 def read_newest_metrics(store: Store, subject: str, *, source_prefix: str) -> list[MetricSeries]:
@@ -223,16 +221,17 @@ def read_newest_metrics(store: Store, subject: str, *, source_prefix: str) -> li
         .subquery()
     )
     query = _values().where(*(column == newest.c[column.key] for column in fields(Metric, *KEY, "time")))
-    with store.reading() as connection:
-        return _series(connection.execute(query).all())
+    return _series(store, query)
 
 
 def _values() -> Select[Any]:
     return select(*fields(Metric, *KEY, "time", "value")).order_by(*fields(Metric, *KEY, "time", "revision"))
 
 
-def _series(rows: Iterable[Any]) -> list[MetricSeries]:
+def _series(store: Store, query: Select[Any]) -> list[MetricSeries]:
     """Rows in the order of their key as series; of an instant the last revision stands."""
+    with store.reading() as connection:
+        rows = connection.execute(query).all()
     series = []
     for (subject, name, source), values in groupby(rows, key=itemgetter(0, 1, 2)):
         latest = {row[3]: row[4] for row in values}

@@ -198,15 +198,12 @@ def read_latest_level(store: Store, index_id: str) -> LevelRows | None:
 
 def count_levels(store: Store, index_id: str) -> int:
     """How many instants the index has a level for."""
-    first = select(func.count()).where(col(Level.index_id) == index_id, col(Level.revision) == 1)
-    with store.reading() as connection:
-        return int(connection.execute(first).scalar_one())
+    return store.all(select_models(func.count()).where(Level.index_id == index_id, Level.revision == 1))[0]
 
 
 def has_levels(store: Store) -> bool:
     """Whether any index has a level."""
-    with store.reading() as connection:
-        return connection.execute(select(*fields(Level, "time")).limit(1)).first() is not None
+    return store.first(select_models(Level.time)) is not None
 
 
 def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) -> tuple[int, int] | None:
@@ -220,10 +217,8 @@ def published_span(store: Store, index_id: str, *, as_of_us: int | None = None) 
 
 def newest_instants(store: Store, index_id: str) -> list[int]:
     """The last two instants with a level (us), ascending."""
-    query = select(col(Level.time)).where(col(Level.index_id) == index_id).distinct()
-    with store.reading() as connection:
-        times = connection.execute(query.order_by(col(Level.time).desc()).limit(2)).scalars().all()
-    return [int(time) for time in reversed(times)]
+    query = select_models(Level.time).where(Level.index_id == index_id).distinct()
+    return store.all(query.order_by(col(Level.time).desc()).limit(2))[::-1]
 
 
 def first_published_us(store: Store, index_id: str) -> int | None:

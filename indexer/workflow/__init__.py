@@ -2,7 +2,3 @@
 
 The command line and the server start here; the pieces know nothing of settings.
 """
-
-from indexer.workflow.work import live_means
-
-__all__ = ["live_means"]
