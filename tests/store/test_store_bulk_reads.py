@@ -80,7 +80,7 @@ def test_a_bulk_read_with_parameters_and_a_window(store: Store) -> None:
 
 def test_a_bulk_read_inside_a_session_is_refused_instead_of_waiting_for_itself(sqlite_store: Store) -> None:
     with sqlite_store.session(), pytest.raises(StoreError, match="inside an open session would wait for itself"):
-        sqlite_store.arrow_tables([select(Bar.close)])[0]
+        sqlite_store.arrow_tables([select(Bar.close)])
 
 
 def test_a_bulk_read_waits_for_a_writer_of_this_process(sqlite_store: Store) -> None:
@@ -98,11 +98,11 @@ def test_a_bulk_read_waits_for_a_writer_of_this_process(sqlite_store: Store) -> 
     with ThreadPoolExecutor(2) as pool:
         writer = pool.submit(hold)
         assert entered.wait(30)
-        reader = pool.submit(sqlite_store.arrow, select(Bar.close))
+        reader = pool.submit(sqlite_store.arrow_tables, [select(Bar.close)])
         assert not reader.done()
         leave.set()
         writer.result(30)
-        assert reader.result(30).num_rows == 1
+        assert reader.result(30)[0].num_rows == 1
 
 
 OTHER = """
