@@ -29,7 +29,7 @@ COLD = {
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Rows of the table; the peer of a tick is the same store computed as a whole, which a late bar makes it do."""
     with tempfile.TemporaryDirectory() as name:
-        once = _World(Path(name) / "once", days=200 if quick else DAYS)
+        once = _World(Path(name) / "once", days=120 if quick else DAYS)
         repeats = 1 if quick else REPEATS
         tick = statistics.median(once.hour() for _ in range(repeats))
         whole, idle = once.late(), statistics.median(once.update() for _ in range(repeats))
@@ -40,7 +40,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
             _row("/readyz", ready, "without a watched version", cold, "<= 2 ms"),
         ]
         once.store.close()
-        more = _World(Path(name) / "more", days=200 if quick else DAYS, custom=CUSTOM)
+        more = _World(Path(name) / "more", days=120 if quick else DAYS, custom=CUSTOM)
         each = (statistics.median(more.hour() for _ in range(repeats)) - tick) / CUSTOM
         more.store.close()
         rows.append(_row("tick, one custom index more", max(each, 0.0), "all shipped ones", tick, "<= 2 ms"))
