@@ -47,8 +47,9 @@ def _checked(claim: Claim, measures: Mapping[str, Measure]) -> CheckedClaim:
     kind, *words = claim.measure.split()
     try:
         measured, basis = measures[kind](*words)
-    except KeyError:
-        return CheckedClaim(claim.text, claim.told, None, None, f'"{kind}" is no measure; use {", ".join(measures)}')
+    except (KeyError, TypeError):  # another word, or not as many of them as the measure takes
+        basis = f'"{claim.measure}" is no measure; use "return NQ=F", "long_share btc", "episode peak btc FROM TO"'
+        return CheckedClaim(claim.text, claim.told, None, None, basis)
     except DeaiError as error:
         return CheckedClaim(claim.text, claim.told, None, None, f"not measured: {error}")
     # Levels are compared by their ratio, returns and shares by their difference.

@@ -1,5 +1,6 @@
 """Stored measures of stress beside an index: sources joined as they may be, and what is unknown stays so."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +13,8 @@ from indexer.store.bars import write_metrics
 from indexer.store.db import open_store
 from indexer.store.rows import MetricSeries
 from indexer.store.runs import finish_run, start_run
+from indexer.studies.catalogue import Claim, event_at
+from indexer.studies.claims import check_claims
 from indexer.studies.stress import stored_stress
 from indexer.times import HOUR_US, parse_instant
 
@@ -79,3 +82,12 @@ def test_without_any_measure_everything_is_absent_and_nothing_zero(store):
         "liquidation_long_usd", "liquidation_short_usd", "funding_rate", "open_interest_usd", "fear_greed",
     }  # fmt: skip
     assert body["liquidations"] is None
+
+
+def test_a_claim_that_cannot_be_measured_says_why(store):
+    told = [Claim("x", 0.5, measure) for measure in ("luck btc", "return", "return NOPE", "long_share btc")]
+    event = replace(event_at(NOON, until_us=NOON + HOUR_US), claims=tuple(told))
+    unknown, short, missing, share = check_claims(store, event)
+    assert unknown.measured is short.measured is missing.measured is None
+    assert '"luck btc" is no measure; use "return NQ=F"' in unknown.basis and "is no measure" in short.basis
+    assert missing.basis.startswith("not measured: ") and share.measured == pytest.approx(0.9)
