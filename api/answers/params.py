@@ -77,6 +77,8 @@ def to_instant(value: object) -> object:
 
 InstantUs = Annotated[int, BeforeValidator(to_instant), WithJsonSchema(TIME_SCHEMA)]
 IndexId = Annotated[str, Path(description="Id of an index, e.g. deai", max_length=64, examples=["deai"])]
+# Of an index or event, where it becomes part of an address that is asked for here: nothing but such an id.
+AskedId = Annotated[str, Query(max_length=64, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Start = Annotated[
     InstantUs | None, Query(description=f"First instant, included. {TIME_WORDS}", examples=["2025-01-01"])
 ]

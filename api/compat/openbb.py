@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers.answer import NEVER, Answer
+from api.answers.params import AskedId
 from api.answers.problems import MEDIA_TYPE
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.compat import title_of
@@ -25,7 +26,6 @@ from indexer.store.assets import read_benchmarks
 from indexer.store.indices import read_indices
 
 router = APIRouter(include_in_schema=False)
-Index = Annotated[str, Query(max_length=64)]
 BETAS = ("QQQ", "NVDA", "SMH")
 CHART, OURS = "advanced_charting", ("at", "columns", "table", "answer", "rows")
 SHIPPED = tomllib.loads(Path(__file__).with_name("openbb.toml").read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def _widget(widget: dict[str, Any], params: list[dict[str, Any]]) -> dict[str, A
 
 
 @router.get("/openbb/level")
-def get_level(store: StoreDep, index: Index) -> Response:
+def get_level(store: StoreDep, index: AskedId) -> Response:
     """Level, change of a week and status as metrics, changes in per cent."""
     latest = latest_of(store, index)
     day, week = (None if latest["change"][span] is None else f"{latest['change'][span]:+.2%}" for span in ("d1", "d7"))
@@ -83,7 +83,7 @@ def get_level(store: StoreDep, index: Index) -> Response:
 
 
 @router.get("/openbb/{widget}")
-async def get_widget(request: Request, services: ServicesDep, widget: str, index: Index) -> Response:
+async def get_widget(request: Request, services: ServicesDep, widget: str, index: AskedId) -> Response:
     """The rows of a table, flat, with the columns that its widget has; or the text of one, as one string."""
     found = SHIPPED["widgets"].get(widget, {})
     if "answer" not in found:

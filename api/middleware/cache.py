@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from fastapi import FastAPI
 
 from api.middleware import HttpMiddleware, at_start
-from api.middleware.requests import Failures, RequestId
+from api.middleware.requests import Failures, RequestId, below
+from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 * 1024 * 1024
 CLOSED_S = 3600.0
 EACH_BYTES = 4096  # of an answer's objects: headers, forms, digests
-# The words of an Accept header that change an answer.
-BY_ACCEPT = (b"csv", b"parquet", b"arrow", b"html")
+BY_ACCEPT = (b"text/csv", b"text/html")  # the words of an Accept header that change an answer
 Key = tuple[bytes, bytes, bytes]
 T = TypeVar("T")
 
@@ -161,27 +161,33 @@ async def ask(
 ) -> tuple[int, bytes]:
     """Status and body of what the application answers at an address of its own, from the cache where it is there.
 
-    `root` is the path that it is served below, with which the address begins; `word` is what Accept says. With a `body`
-    it is a POST.
+    `root` is the path that it is served below, with which the address may begin; `word` is what Accept says. With a
+    `body` it is a POST. Raises InputError for a stream, which has no end.
     """
     path, _, query = address.partition("?")
+    plain = unquote(path)
     scope: Scope = {
         "type": "http", "method": "GET" if body is None else "POST", "http_version": "1.1", "scheme": "http",
-        "server": ("", 80), "root_path": root, "path": unquote(path), "raw_path": path.encode(),
-        "query_string": query.encode(), "headers": [(b"accept", word)],
+        "server": ("", 80), "root_path": root, "path": plain if below(plain, root) else root + plain,
+        "raw_path": path.encode(), "query_string": query.encode(), "headers": [(b"accept", word)],
     }  # fmt: skip
     messages: list[Message] = []
     coming: list[Message] = [{"type": "http.request", "body": body or b"", "more_body": False}]
+    gone: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
     async def take(message: Message) -> None:
+        if any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ())):
+            gone.set_result({"type": "http.disconnect"})
         messages.append(message)
 
-    async def give() -> Message:  # whoever waits for the asker to leave waits for ever
-        return coming.pop() if coming else await asyncio.get_running_loop().create_future()
+    async def give() -> Message:  # whoever waits for the asker to leave waits for ever, but for a stream
+        return coming.pop() if coming else await gone
 
     # Behind nothing but the cache: whoever asks was judged, or is nobody. A failure is logged, and answered.
     inside = RequestId(Failures(CacheMiddleware(partial(FastAPI.__call__, app), cache=app.state.services.cache)))
     await inside(scope, give, take)
+    if gone.done():
+        raise InputError(f'"{plain}" is a stream; ask for it by itself')
     return messages[0]["status"], b"".join(message.get("body", b"") for message in messages)
 
 

@@ -28,6 +28,11 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "DELETE")
 BUSTER = re.compile(rb"(?:_|t|ts|refresh|nocache|utm_[^=]*)(?:=.*)?|[^=]*", re.IGNORECASE | re.DOTALL)
 
 
+def below(path: str, root: str) -> bool:
+    """Whether a path begins with the one that the application is served below, as a proxy may pass it on or not."""
+    return path == root or path.startswith(f"{root}/")
+
+
 class RootPath:
     """Serves below a path, whether the proxy before it passed the prefix on or stripped it."""
 
@@ -38,7 +43,7 @@ class RootPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.root_path and "path" in scope and not scope.get("root_path"):
             path: str = scope["path"]
-            whole = path if path == self.root_path or path.startswith(f"{self.root_path}/") else self.root_path + path
+            whole = path if below(path, self.root_path) else self.root_path + path
             scope = {**scope, "root_path": self.root_path, "path": whole}
         await self.app(scope, receive, send)
 

@@ -134,8 +134,8 @@ LINE = {Theme.LIGHT: "#e2e3dc", Theme.DARK: "#2a313a"}
 PANEL = {Theme.LIGHT: "#ffffff", Theme.DARK: "#161a20"}
 ACCENT = {Theme.LIGHT: "#0a6b6b", Theme.DARK: "#4fc7bd"}
 WARN = {Theme.LIGHT: "#8a5600", Theme.DARK: "#e6b656"}
-# How values are written, by Python and by D3.
-FORMATS = {ChartKind.LEVEL: ",.0f", ChartKind.DRAWDOWN: ".0%", ChartKind.BETA: ".1f"}
+# How values are written, by Python and by D3, with as many digits as the steps of the axis need.
+FORMATS = {ChartKind.LEVEL: ",f", ChartKind.DRAWDOWN: "%", ChartKind.BETA: "f"}
 TIMES = (("D", (1, 2, 7, 14), "{0.day} {0:%b}"), ("M", (1, 3, 6), "{0:%b %Y}"), ("Y", (1, 2, 5, 10), "{0:%Y}"))
 
 
@@ -185,10 +185,11 @@ def drawn(series: ChartSeries, asked: ChartQuery, *, title: str, simulated: bool
 
 def _axes(plane: Plane, asked: ChartQuery) -> Iterator[str]:
     muted, across = MUTED[asked.theme], plane.right - plane.left
-    for value in value_ticks(plane.low, plane.high, most=max(2, (plane.bottom - plane.top) // 44)):
+    most = max(2, (plane.bottom - plane.top) // 44)
+    for value, words in value_ticks(plane.low, plane.high, most=most, form=FORMATS[asked.kind]):
         y = plane.y(value)
         yield f'<path d="M{plane.left} {y:.1f}H{plane.right}" stroke="{LINE[asked.theme]}"/>'
-        yield _text(f"{value:{FORMATS[asked.kind]}}", plane.right + 8, y + 4, fill=muted)
+        yield _text(words, plane.right + 8, y + 4, fill=muted)
     for at_us, words in time_ticks(plane.first_us, plane.last_us, most=max(1, across // 84)):
         middle = max(plane.x(at_us), plane.left + 3.5 * len(words))  # the first lies at the edge
         yield _text(words, middle, plane.bottom + 18, fill=muted, anchor="middle")
@@ -241,12 +242,14 @@ def subtitle_of(series: ChartSeries, kind: ChartKind, *, simulated: bool) -> str
     return f"{'SIMULATED market, invented prices · ' if simulated else ''}{when}{series.note}"
 
 
-def value_ticks(low: float, high: float, *, most: int) -> list[float]:
-    """Round numbers within a range, at most so many and as close as that allows."""
+def value_ticks(low: float, high: float, *, most: int, form: str) -> list[tuple[float, str]]:
+    """Round numbers within a range and their words, at most so many and as close as that allows."""
     rough = (high - low) / most
     unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)
-    return [step * place for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9) - 2 * form.endswith("%"))
+    values = [step * place for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [(value, f"{value:{form[:-1]}.{digits}{form[-1]}}") for value in values]
 
 
 def time_ticks(first_us: int, last_us: int, *, most: int) -> list[tuple[int, str]]:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api.answers.answer import Answer
 from api.answers.encode import json_bytes
-from api.answers.params import MAX_LIMIT, Interval
+from api.answers.params import MAX_LIMIT, AskedId, Interval
 from api.answers.problems import code_of
 from api.answers.services import Services, ServicesDep
 from api.middleware.cache import Key, ask
@@ -48,12 +48,11 @@ READ = (
     "periods_per_year", "confidence", "first_session", "last_session", "stale_days", "warnings",
 )  # fmt: skip
 router = APIRouter(prefix="/page-data", include_in_schema=False)
-Index = Annotated[str, Query(max_length=64)]
 Part = Callable[[], dict[str, Any]]
 
 
 @router.get("")
-async def first_view(request: Request, services: ServicesDep, index: Index) -> Response:
+async def first_view(request: Request, services: ServicesDep, index: AskedId) -> Response:
     """Everything above and below the fold but the betas: a JSON object of answers by their address under /v1."""
     here, simulated = f"indices/{index}", (await run_sync(read_index, services.store, index)).simulated
     names = (f"{here}/{noun}" for noun in ("latest", "rebalances?items=false", "constituents", "status"))
@@ -67,7 +66,7 @@ async def first_view(request: Request, services: ServicesDep, index: Index) -> R
 
 
 @router.get("/event")
-async def event_view(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
+async def event_view(request: Request, services: ServicesDep, index: AskedId, slug: AskedId) -> Response:
     """What the chart of an event's page is drawn from."""
     here, event = f"indices/{index}", await run_sync(_event, services, slug)
     start_us, end_us = event.at_us - 10 * DAY_US, event.at_us + 95 * DAY_US
@@ -84,7 +83,7 @@ async def event_view(request: Request, services: ServicesDep, index: Index, slug
 
 
 @router.get("/event/study")
-async def event_study(request: Request, services: ServicesDep, index: Index, slug: Index) -> Response:
+async def event_study(request: Request, services: ServicesDep, index: AskedId, slug: AskedId) -> Response:
     """What is below the chart of an event's page: the study, betas before and after, the members' prices."""
     here, at_us = f"indices/{index}", (await run_sync(_event, services, slug)).at_us
     betas = (
@@ -109,14 +108,19 @@ def as_script(time_us: int) -> str:
 async def renew(app: FastAPI, dropped: dict[Key, int]) -> None:
     """Makes anew what was asked for, after new data: the first visitor then waits no longer than the others do.
 
-    That are the views of pages that somebody saw, and of all else what was asked for again, most often first. Where
-    nobody has looked yet it is the flagship's view, its betas excepted: their libraries are slow to load.
+    That is what was asked for most often, the views of pages once more than all else. Where nobody has looked yet it
+    is the flagship's view, its betas excepted: their libraries are slow to load.
     """
-    cache, own = app.state.services.cache, router.prefix.encode()
-    views = [key for key in dropped if key[0].startswith(own)] or [(own, FLAGSHIP_QUERY, b"")]
-    others = sorted((key for key in dropped.keys() - set(views) if dropped[key]), key=lambda key: -dropped[key])
-    version, root = cache.version, app.state.services.settings.root_path.rstrip("/")
-    for path, query, word in [*views, *others][:MOST_RENEWED]:
+    cache, root = app.state.services.cache, app.state.services.settings.root_path.rstrip("/")
+    version, own = cache.version, router.prefix.encode()
+
+    def seen(key: Key) -> bool:  # below the root or not, as the proxy passes it on
+        return key[0].removeprefix(root.encode()).startswith(own)
+
+    asked = {key: 1 + count if seen(key) else count for key, count in dropped.items()}
+    first = [] if any(map(seen, dropped)) else [(own, FLAGSHIP_QUERY, b"")]
+    often = sorted((key for key in asked if asked[key]), key=lambda key: -asked[key])
+    for path, query, word in [*first, *often][:MOST_RENEWED]:
         await ask(app, f"{path.decode()}?{query.decode()}" if query else path.decode(), root=root, word=word)
         if cache.version != version:
             return
@@ -173,7 +177,7 @@ def _computed(part: Part) -> bytes:
 @router.get("/betas")
 def betas(
     services: ServicesDep,
-    index: Index,
+    index: AskedId,
     *,
     sessions: Annotated[int, Query(ge=20, le=2500)] = SESSIONS,
     benchmark: Annotated[str, Query(max_length=64)] = "QQQ",

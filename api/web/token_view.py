@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers.answer import Answer
+from api.answers.params import AskedId
 from api.answers.services import Services, ServicesDep, StoreDep
 from api.web.first_view import Part, drawn_levels, hours_of, together
 from api.web.pages import filled, page_answer
@@ -52,9 +53,7 @@ async def token_view(request: Request, services: ServicesDep, symbol: Annotated[
 
 
 @router.get("/page-data/more")
-async def more_of_index(
-    request: Request, services: ServicesDep, index: Annotated[str, Query(max_length=64)]
-) -> Response:
+async def more_of_index(request: Request, services: ServicesDep, index: AskedId) -> Response:
     """What is below the fold of an index's page: its members' markets, its performance, what its networks earn."""
     here = f"indices/{index}"
     addresses = {"performance": f"{here}/performance?beside=BTC,QQQ", "fundamentals": f"{here}/fundamentals"}

@@ -95,7 +95,7 @@ def _client(address: str, *, workers: int) -> Iterator[Client]:
     except ImportError:
         raise ConfigError(f"work on several processes needs an extra: {EXTRA}; or give --workers 1") from None
     large = {"distributed.admin.large-graph-warning-threshold": "1GB"}  # years of hours are sent once, on purpose
-    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(large))
         local = None if address else stack.enter_context(LocalCluster(workers, **options))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -21,8 +22,10 @@ from sqlalchemy import update
 from api.answers.answer import Answer
 from api.answers.services import Services
 from api.app import create_app
-from api.middleware.cache import EACH_BYTES, Cache
+from api.middleware.cache import EACH_BYTES, Cache, ask
 from api.stream import look, writes_to
+from api.web.first_view import renew
+from indexer.config import Settings
 from indexer.errors import InputError
 from indexer.store.db import Store
 from indexer.store.quality import write_quality
@@ -130,6 +133,45 @@ def test_what_closed_long_ago_stays_for_an_hour_when_only_new_levels_come(own: S
     assert dropped_by(lambda: publish(own, 781.0, number=2)) == {growing: 2, closed: 1}
     ask()
     assert dropped_by(lambda: publish(own, 782.0, number=-200)) == {growing: 2, closed: 0}
+
+
+@pytest.mark.parametrize("root", ["", "/index"])
+async def test_what_is_made_again_is_what_was_dropped(own: Store, tmp_path: Path, root: str) -> None:
+    """Its form and the prefix of its ways on, whether the proxy strips the prefix or not."""
+    app = create_app(own, settings=Settings(data_dir=tmp_path, root_path=root), clock=lambda: NOW)
+    services(app).refresh()
+    transport = httpx.ASGITransport(app)
+    asked = [("/v1/indices/deai/levels?limit=2", "text/csv"), (f"{root}/v1/indices/deai/levels?limit=2", "*/*")]
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+        async def seen() -> list[tuple[str, str, str]]:
+            answers = [await client.get(address, headers={"accept": word}) for address, word in asked for _ in "ab"]
+            return [(one.headers["content-type"], one.headers["link"], one.text) for one in answers]
+
+        before = await seen()
+        dropped = services(app).cache.publish("another")
+        await renew(app, dropped)
+        assert dropped.keys() <= services(app).cache.answers.keys()
+        app.router.routes.clear()
+        assert await seen() == before
+    assert before[0][0].startswith("text/csv")
+    assert f"<{root}/v1/indices/deai/levels?" in before[0][1]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/page-data/event?index=deai/stream&slug=deepseek",
+        "/page-data/event/study?index=deai/stream%3Fapi_key%3D&slug=deepseek",
+        "/page-data/more?index=deai/stream%3F",
+        "/openbb/constituents?index=deai/stream%3F",
+    ],
+)
+async def test_an_id_leads_to_no_other_address(own: Store, address: str) -> None:
+    app = create_app(own, clock=lambda: NOW)
+    assert TestClient(app).get(address).status_code == 422
+    with pytest.raises(InputError, match="is a stream"):
+        await ask(app, "/v1/indices/deai/stream")
 
 
 def test_the_cache_stays_within_its_bytes() -> None:

@@ -187,8 +187,15 @@ def test_an_axis_of_time_has_whole_days_months_or_years(begin: str, end: str, wo
 
 
 def test_an_axis_of_values_has_round_numbers() -> None:
-    assert value_ticks(310.0, 1290.0, most=5) == [400.0, 600.0, 800.0, 1000.0, 1200.0]
-    assert value_ticks(-0.62, 0.0, most=4) == pytest.approx([-0.6, -0.4, -0.2, 0.0])
+    def words(low: float, high: float, *, most: int, form: str) -> list[str]:
+        return [text for _, text in value_ticks(low, high, most=most, form=form)]
+
+    assert [value for value, _ in value_ticks(-0.62, 0.0, most=4, form="%")] == pytest.approx([-0.6, -0.4, -0.2, 0.0])
+    assert words(310.0, 1290.0, most=5, form=",f") == ["400", "600", "800", "1,000", "1,200"]
+    assert words(100.1, 102.2, most=5, form=",f") == ["100.5", "101.0", "101.5", "102.0"]
+    assert words(0.4, 1.7, most=5, form="f") == ["0.5", "1.0", "1.5"]
+    assert words(-0.021, 0.0, most=5, form="%") == ["-2.0%", "-1.5%", "-1.0%", "-0.5%", "0.0%"]
+    assert words(-0.13, 0.0, most=5, form="%") == ["-10%", "-5%", "0%"]
 
 
 def test_a_badge_is_wide_enough_for_its_text() -> None:

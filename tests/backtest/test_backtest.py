@@ -137,7 +137,7 @@ def cluster():
     """Two processes of dask, at an address."""
     from distributed import LocalCluster
 
-    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as local:
+    with LocalCluster(2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as local:
         yield local
 
 

@@ -45,8 +45,8 @@ from indexer.store.db import open_store
 bulk.CHUNK_ROWS = 1000
 store = open_store(sys.argv[1])
 insert, calls = bulk._insert, []
-def dying(*args):
-    insert(*args)
+def dying(*args, rows):
+    insert(*args, rows=rows)
     calls.append(1)
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
