@@ -6,6 +6,7 @@ that names the closest known one. What a file must not say (a hash, what is comp
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -34,6 +35,7 @@ T = TypeVar("T")
 COMPUTED = {"computed": True}
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 YEARS = (2000, 2199)
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 KINDS = {str: "text", bool: "true/false", int: "a number", float: "a number", list: "a list", dict: "a table"}
 WORDS = {
     str: 'text, e.g. "…"',
@@ -155,6 +157,13 @@ def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
+def _printed(text: str) -> str:
+    control = CONTROL.search(text)
+    if control is not None:
+        raise ValueError(f"{text!a} has {control[0]!a}, which pages and pictures cannot hold; leave it out")
+    return text
+
+
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -162,7 +171,7 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-Text = Annotated[str, StringConstraints(pattern=r"\S")]
+Text = Annotated[str, StringConstraints(pattern=r"\S"), AfterValidator(_printed)]
 # Strict: neither "18" nor true is a number. Bounds are added by `Annotated[Whole, Field(ge=1, le=500)]`.
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]

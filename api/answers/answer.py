@@ -94,7 +94,7 @@ class Answer(JSONResponse):
         self.plain = self._form(self.body, tag=self.digest)
         self.gzip = None if compress and len(self.body) >= WORTH_COMPRESSING else self.plain
         # What it may weigh in a cache: compressed bytes are never more than half of these texts.
-        self.size = len(self.body) * 3 // 2
+        self.size = len(self.body) * (2 if self.gzip else 3) // 2
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.keep:

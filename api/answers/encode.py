@@ -189,21 +189,23 @@ def levels_as(
     which index it is, whether simulated, by which methodology and data version, and the heads of the chains.
     """
     columns: dict[str, Any] = {
-        "time": iso_times(rows.times_us),
+        "time": rows.times_us,
         "level": rows.levels,
-        "status": status_names(rows.status),
+        "status": rows.status,
         "carried_weight": rows.carried_weight,
         "perpetual_weight": rows.perpetual_weight,
         "constituents": counts_of(rows.constituents),
         "revision": rows.revision,
-        "published_at": iso_times(rows.published_at_us),
+        "published_at": rows.published_at_us,
     }
     if kind not in MEDIA_TYPES:
+        columns |= {name: iso_times(columns[name]) for name in ("time", "published_at")}
+        columns["status"] = status_names(rows.status)
         lists = {name: column if isinstance(column, list) else column.tolist() for name, column in columns.items()}
         return to_csv(lists) if kind is FileKind.CSV else json_bytes(as_rows(lists))
     import pyarrow as pa
 
-    columns |= {"time": instants(rows.times_us), "published_at": instants(rows.published_at_us)}
+    columns |= {name: instants(columns[name]) for name in ("time", "published_at")}
     columns["status"] = pa.DictionaryArray.from_arrays(pa.array(rows.status, pa.int8()), pa.array(STATUS_NAMES))
     columns |= {name: pa.array(columns[name], pa.int32()) for name in ("constituents", "revision")}
     about = {

@@ -122,10 +122,12 @@ async def need_admin(connection: HTTPConnection, key: Annotated[Key | None, Depe
 async def need_key(connection: HTTPConnection, key: Annotated[Key | None, Depends(known_key)]) -> Key:
     """The key of a request or of a signed-in browser, which may read; for what costs so much that nobody may ask."""
     key = key or session_key(connection, connection.app.state.services)
-    if key is None or not key.allows(Scope.READ):
+    if key is None:
         raise HTTPException(
             401, "This is computed for the owner or with a key: `deai keys create NAME`", headers=CHALLENGE
         )
+    if not key.allows(Scope.READ):
+        raise HTTPException(403, f"The key {key.prefix} lacks the scope read; it has {', '.join(key.scopes)}")
     return key
 
 

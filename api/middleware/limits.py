@@ -221,6 +221,11 @@ async def _wait(turn: asyncio.Semaphore, receive: Receive, *, most: int) -> list
             most -= len(message.get("body", b""))
             if most > 0:
                 arrived.append(asyncio.ensure_future(receive()))
+    except asyncio.CancelledError:
+        arrived[-1].cancel()
+        if waiting.done() and not waiting.cancelled():
+            turn.release()  # it was given at the moment at which nobody wanted it any more
+        raise
     finally:
         waiting.cancel()  # which changes nothing where it is done
 

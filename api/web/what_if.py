@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from api.answers.answer import NEVER, Answer
 from api.answers.encode import iso_times
-from api.answers.params import InstantUs
+from api.answers.params import to_instant
 from api.answers.services import ServicesDep
 from api.middleware.access import Reader
 from api.web.pages import filled, page_answer
@@ -45,7 +45,7 @@ class Changes(BaseModel):
     single: float | None = None
     group: float | None = None
     start: datetime | None = None
-    end: InstantUs | None = None
+    end: Annotated[str, Field(max_length=64)] | None = None
 
 
 @router.get("/what-if")
@@ -77,7 +77,7 @@ def what_if(services: ServicesDep, reader: Reader, changes: Changes) -> Response
     """The methodology file with the changes, and what `deai backtest` says of it: figures, instants and levels."""
     rules = methodology_of(services.store, services.settings, index_id=changes.index)
     text = changed(rules, changes)
-    answer = services.backtests.run(tried, services.store.url, services.settings, text, changes.end)
+    answer = services.backtests.run(tried, services.store.url, services.settings, text, to_instant(changes.end))
     return Answer({"toml": text, **answer}, cache_control=NEVER)
 
 

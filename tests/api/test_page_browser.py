@@ -17,7 +17,7 @@ from seeded import NOW, RULES, publish
 from sqlalchemy import text as sql
 
 from api.app import create_app
-from api.middleware.keys import KeyRing, Scope
+from api.middleware.keys import KeyRing
 from indexer.administration.documents import write_document
 from indexer.config import Settings
 from indexer.live.upstream import NO_SOURCES
@@ -26,7 +26,6 @@ from indexer.store.db import Store, open_store
 from indexer.store.rows import AnnouncementRow
 
 pytestmark = pytest.mark.browser
-ELSEWHERE = "index.example"
 PATHS = "return [...document.querySelectorAll('#chart path.line')].map((one) => one.getAttribute('d').length)"
 
 
@@ -473,37 +472,3 @@ def test_files_are_dropped_asked_about_and_shown(
     assert browser.accessibility() == []
     assert browser.overflow() <= 0
     browser.shot(f"files-{width}")
-
-
-def test_where_reads_need_a_key_one_signs_in_once(store: Store, tmp_path: Path) -> None:
-    """From a name that is not this machine's own, which the browser is told to find here."""
-    ring = KeyRing(tmp_path / "keys.json")
-    reader, text = ring.create("reader", (Scope.READ,), now=NOW)
-    _, shown = ring.create("a site", (Scope.EMBED,), now=NOW)
-    app = create_app(store, settings=Settings(data_dir=tmp_path, read_keys=True), clock=lambda: NOW)
-    rule = f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"
-    with serve(app) as running, chromium(tmp_path / "chromium", rule) as browser:
-        base = f"http://{ELSEWHERE}:{running.port}"
-        browser.open(f"{base}/indices/deai")
-        assert browser.run("return location.pathname") == "/sign-in"
-        assert browser.run("return document.activeElement.id") == "key"
-        assert browser.accessibility() == []
-        browser.shot("sign-in")
-        enter = "document.getElementById('key').value = arguments[0]; document.querySelector('form').requestSubmit()"
-        browser.run(enter, "not a key")
-        browser.wait("return document.querySelector('[role=alert]')")
-        browser.complaints()  # the 401 itself
-        browser.run(enter, text)
-        browser.wait("return document.querySelector('#rolling path.band')")
-        assert browser.run("return location.pathname") == "/indices/deai"
-        assert browser.run("return document.cookie") == "", "scripts cannot see it"
-        assert browser.run("return document.querySelectorAll('#constituents tbody tr').length") == 4
-        browser.run("document.querySelector('form[action=sign-out] button').click()")
-        browser.wait("return location.pathname === '/sign-in' && document.body.dataset.ready")
-        assert browser.complaints() == []
-        browser.driver.get(f"{base}/embed/deai?api_key={shown}")
-        browser.wait("return document.querySelector('#chart svg')")
-        ring.revoke(reader.prefix, now=NOW)
-        assert browser.run("return document.body.dataset.key") == shown
-        assert browser.complaints() == []
-        assert browser.hosts() == {f"{ELSEWHERE}:{running.port}"}

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from fastapi.testclient import TestClient
+from live_server import serve
 from seeded import NOW
 
 from api.app import create_app
@@ -17,6 +19,7 @@ from indexer.config import Settings
 from indexer.store.db import Store
 
 LATEST = "/v1/indices/deai/latest"
+ELSEWHERE = "index.example"
 BROWSER = {"accept": "text/html,application/xhtml+xml"}
 
 
@@ -155,3 +158,38 @@ def test_below_a_path_the_cookie_stays_below_it(store: Store, tmp_path: Path, ri
     assert "Path=/deai/" in answer.headers["set-cookie"]
     assert "Secure" not in answer.headers["set-cookie"]
     assert remote.get(f"/deai{LATEST}").status_code == 200
+
+
+@pytest.mark.browser
+def test_where_reads_need_a_key_one_signs_in_once(store: Store, tmp_path: Path) -> None:
+    """From a name that is not this machine's own, which the browser is told to find here."""
+    ring = KeyRing(tmp_path / "keys.json")
+    reader, text = ring.create("reader", (Scope.READ,), now=NOW)
+    _, shown = ring.create("a site", (Scope.EMBED,), now=NOW)
+    app = create_app(store, settings=Settings(data_dir=tmp_path, read_keys=True), clock=lambda: NOW)
+    rule = f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"
+    with serve(app) as running, chromium(tmp_path / "chromium", rule) as browser:
+        base = f"http://{ELSEWHERE}:{running.port}"
+        browser.open(f"{base}/indices/deai")
+        assert browser.run("return location.pathname") == "/sign-in"
+        assert browser.run("return document.activeElement.id") == "key"
+        assert browser.accessibility() == []
+        browser.shot("sign-in")
+        enter = "document.getElementById('key').value = arguments[0]; document.querySelector('form').requestSubmit()"
+        browser.run(enter, "not a key")
+        browser.wait("return document.querySelector('[role=alert]')")
+        browser.complaints()  # the 401 itself
+        browser.run(enter, text)
+        browser.wait("return document.querySelector('#rolling path.band')")
+        assert browser.run("return location.pathname") == "/indices/deai"
+        assert browser.run("return document.cookie") == "", "scripts cannot see it"
+        assert browser.run("return document.querySelectorAll('#constituents tbody tr').length") == 4
+        browser.run("document.querySelector('form[action=sign-out] button').click()")
+        browser.wait("return location.pathname === '/sign-in' && document.body.dataset.ready")
+        assert browser.complaints() == []
+        browser.driver.get(f"{base}/embed/deai?api_key={shown}")
+        browser.wait("return document.querySelector('#chart svg')")
+        ring.revoke(reader.prefix, now=NOW)
+        assert browser.run("return document.body.dataset.key") == shown
+        assert browser.complaints() == []
+        assert browser.hosts() == {f"{ELSEWHERE}:{running.port}"}

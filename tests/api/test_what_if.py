@@ -71,7 +71,8 @@ def test_rules_that_cannot_hold_are_refused_with_the_reason(client: TestClient, 
     refused = client.post("/what-if", json={**RULES, "single": 0.1}, headers=key)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
     assert "caps.single: 4 members (selection.target) can hold at most 0.4 together" in refused.json()["detail"]
-    assert client.post("/what-if", json={**RULES, "schema": "equal"}, headers=key).status_code == 422
+    for wrong in ({"schema": "equal"}, {"end": 1_711_000_000}, {"end": "tomorrow"}):
+        assert client.post("/what-if", json={**RULES, **wrong}, headers=key).status_code == 422
 
 
 def test_nobody_else_has_it_computed_and_nobody_waits_behind_another(client: TestClient, key: dict[str, str]) -> None:

@@ -78,6 +78,7 @@ def test_every_problem_is_reported_with_its_place() -> None:
         ("parts = {}", "parts: {} is a table, not a list of tables"),
         ('names = "x"', "names: 'x' is text, not a list of texts"),
         ('names = ["x", "x"]', 'names: "x" is there twice; name it once'),
+        ('names = ["a\\u0001b"]', r"names[1]: 'a\x01b' has '\x01', which pages and pictures cannot hold; leave it out"),
         ('hash = "x"', "hash: there is no such key here; leave it out"),
     ],
 )

@@ -1,7 +1,7 @@
 // Sends the rules of the form, draws what they would have given beside the index they come from, and offers the file.
 import { download } from "./address.js";
 import { LineChart } from "./chart.js";
-import { Refused, readLevels } from "./data.js";
+import { ask, readLevels } from "./data.js";
 import { byId, make } from "./dom.js";
 import { day, level, number, percent, signed } from "./format.js";
 import { lowerBound } from "./scale.js";
@@ -41,10 +41,7 @@ function asked() {
 
 async function computed(changes) {
   const headers = { "content-type": "application/json" };
-  const answer = await fetch(new URL("what-if", document.baseURI), { method: "POST", headers, body: JSON.stringify(changes) });
-  const body = await answer.json();
-  if (!answer.ok) throw new Refused(body);
-  return body;
+  return ask(new URL("what-if", document.baseURI), { method: "POST", headers, body: JSON.stringify(changes) });
 }
 
 function show(body, beside) {
