@@ -26,7 +26,7 @@ from indexer.store.rebalancings import read_constituents, read_rebalancings
 from indexer.store.rows import StoredAsset
 from indexer.times import DAY_US, HOUR_US, to_us
 
-SPANS = {"h24": 1, "d7": 7, "d30": 30}
+SPANS = {"h24": 1, "d7": 7, "d30": 30, "y1": 365}
 DIGITS = 6
 router = APIRouter(include_in_schema=False)
 
@@ -84,6 +84,14 @@ def markets_of(services: Services, index: str) -> dict[str, Any]:
 def market_of(times_us: I64, rates: F64, *, at_us: int) -> dict[str, Any]:
     """Changes to an instant over each span, null without a rate of either hour, and the daily rates before it."""
     days = times_us % DAY_US == 0
+    return {
+        **changes_of(times_us, rates, at_us=at_us),
+        "spark": [float(f"{rate:.4g}") for rate in rates[days].tolist()],
+    }
+
+
+def changes_of(times_us: I64, rates: F64, *, at_us: int) -> dict[str, float | None]:
+    """Changes to an instant over each span as simple returns, null without a rate of either hour."""
     priced = len(times_us) > 0 and times_us[-1] > at_us - HOUR_US
     changes = {}
     for name, span in SPANS.items():
@@ -91,7 +99,7 @@ def market_of(times_us: I64, rates: F64, *, at_us: int) -> dict[str, Any]:
         place = int(np.searchsorted(times_us, then_us, side="right")) - 1
         known = priced and place >= 0 and times_us[place] > then_us - HOUR_US
         changes[name] = round(float(rates[-1] / rates[place]) - 1.0, DIGITS) if known else None
-    return {**changes, "spark": [float(f"{rate:.4g}") for rate in rates[days].tolist()]}
+    return changes
 
 
 def venues_of(services: Services, asset: StoredAsset, *, time_us: int) -> dict[str, Any]:
@@ -111,10 +119,11 @@ def token_rates(services: ServicesDep, symbol: Annotated[str, Query(max_length=6
 
 
 def daily_rates(services: Services, asset: StoredAsset) -> dict[str, Any]:
-    """The rates at 00:00 UTC as columns, oldest first."""
+    """The rates at 00:00 UTC as columns, oldest first, and the changes to the newest of all rates."""
     times, rates = read_asset_rates(services.store, [asset.id])[asset.id]
-    days = times % DAY_US == 0
-    return {**hours_of(times[days]), "rate": rates[days]}
+    days, newest_us = times % DAY_US == 0, int(times[-1]) if len(times) else 0
+    changes = changes_of(times, rates, at_us=newest_us)
+    return {**hours_of(times[days]), "rate": rates[days], "changes": changes}
 
 
 def memberships(services: Services, asset: StoredAsset) -> list[dict[str, Any]]:

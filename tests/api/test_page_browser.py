@@ -312,11 +312,14 @@ def test_the_page_of_a_token(browser: Browser, live: Live, *, width: int, dark: 
     assert browser.run("return document.querySelectorAll('#constituents .spark').length") == 4
     assert browser.run("return document.querySelectorAll('#months tbody tr').length") == 2
     changes = "return [...document.querySelectorAll('#constituents tbody tr')[0].cells].map((c) => c.textContent)"
-    assert all(text.endswith("%") for text in browser.run(changes)[3:6])
+    in_table = browser.run(changes)[3:6]
+    assert all(text.endswith("%") for text in in_table)
     browser.run("document.querySelector('#constituents a[href=\"assets/alpha\"]').click()")
     browser.wait("return document.body.dataset.symbol === 'alpha' && document.body.dataset.ready === 'yes'")
     assert browser.run("return document.querySelector('#chart .legend').textContent") == "ALPdeai index"
     assert browser.run("return document.querySelectorAll('#chart path.line').length") == 2
+    on_page = "return [...document.querySelectorAll('#changes dd')].map((change) => change.textContent)"
+    assert browser.run(on_page)[:3] == in_table
     assert "deai index" in browser.run("return document.getElementById('weights-note').textContent")
     assert browser.complaints() == []
     assert browser.accessibility() == []

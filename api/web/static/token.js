@@ -9,22 +9,19 @@ import { themeSwitch } from "./theme.js";
 
 const DAY = 86_400_000;
 const RANGES = [["3M", 91], ["1Y", 365], ["All", Infinity]];
-const SPANS = [["24 hours", 1], ["7 days", 7], ["30 days", 30], ["1 year", 365]];
+const SPANS = [["24 hours", "h24"], ["7 days", "d7"], ["30 days", "d30"], ["1 year", "y1"]];
 const MOST_CHARTS = 12;
 
 function showPrice({ rates, asset }) {
-  const times = timesOf(rates);
-  const last = times.length - 1;
   byId("price").textContent = asset.rate ? price(asset.rate.usd) : "–";
   byId("state").replaceChildren(...(asset.rate
     ? [make("span", { className: "pill", textContent: asset.rate.status }), `as of ${moment(Date.parse(asset.rate.time))}`] : ["No reference rate yet."]));
   if (asset.rate) byId("state").firstChild.dataset.status = asset.rate.status;
-  byId("changes").replaceChildren(...SPANS.map(([label, days]) => {
-    const before = lowerBound(times, times[last] - days * DAY);
-    const change = times[before] === times[last] - days * DAY ? rates.rate[last] / rates.rate[before] - 1 : null;
+  byId("changes").replaceChildren(...SPANS.map(([label, span]) => {
+    const change = rates.changes[span];
     return make("div", {}, make("dt", { textContent: label }), make("dd", { className: tone(change), textContent: signed(change) }));
   }));
-  return { times, values: rates.rate, name: asset.symbol };
+  return { times: timesOf(rates), values: rates.rate, name: asset.symbol };
 }
 
 function showChart(token, { levels, indices }) {
