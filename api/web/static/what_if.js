@@ -66,7 +66,7 @@ async function compute(event) {
   byId("doing").textContent = "Computing over the stored history…";
   byId("problem").hidden = true;
   try {
-    const [body, beside] = await Promise.all([computed(asked()), readLevels(document.body.dataset.index, { interval: "1d" }).catch(() => ({ times: [], values: [] }))]);
+    const [body, beside] = await Promise.all([computed(asked()), readLevels(document.body.dataset.index, { interval: "1d" })]);
     byId("answer").hidden = false;
     show(body, beside);
   } catch (error) {
