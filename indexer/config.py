@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'deai.sqlite'}"
 
     @property
+    def head_in_use(self) -> Path | None:
+        """Where the head of the seals is kept too: in the data directory where a database server has no folder."""
+        return self.head_file or (self.data_dir / "deai.head" if self.database_url else None)
+
+    @property
     def alerts_file(self) -> Path:
         """The file of alert rules, which need not be there."""
         return self.alerts or self.data_dir / "alerts.toml"

@@ -44,8 +44,7 @@ def migrated(settings: Settings) -> Iterator[Store]:
     """The store of these settings at this program's version, closed at the end."""
     from indexer.store.db import open_store
 
-    beside = settings.data_dir / "deai.head" if settings.database_url else None  # a database server has no folder
-    with closing(open_store(settings.store_url, head_file=settings.head_file or beside)) as store:
+    with closing(open_store(settings.store_url, head_file=settings.head_in_use)) as store:
         store.migrate()
         yield store
 

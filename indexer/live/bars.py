@@ -40,6 +40,8 @@ def write_missing(
 
     Raises InputError for bars that are not in USD.
     """
+    if not parts:
+        return 0
     numbers = ensure_listings(store, [_listing(row, sources[row.source], interval) for row, _ in parts])
     fresh: list[tuple[int, Bars]] = []
     for number, (row, bars) in zip(numbers, parts, strict=True):

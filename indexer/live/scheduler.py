@@ -139,12 +139,12 @@ class Scheduler:
 
     def tick(self) -> int:
         """Do what is due, if this process is or becomes the leader; the number of instants done."""
-        led = self._leads
-        self._leads = (self._watch is None or self._watch.believes()) and self._take()
-        if not self._leads:
-            return 0
-        if not led:  # nobody else does this work, so who began it is gone
+        leads = (self._watch is None or self._watch.believes()) and self._take()
+        if leads and not self._leads:  # nobody else does this work, so who began it is gone
             close_gone_runs(self.store, [job.name for job in self.jobs], now=self.clock())
+        self._leads = leads
+        if not leads:
+            return 0
         done = 0
         try:
             for job in self.jobs:

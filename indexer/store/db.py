@@ -200,7 +200,7 @@ class Store:
 def open_store(url: str, *, head_file: Path | None = None) -> Store:
     """The store at a URL: `sqlite:///path/to/file.db` (its directory is made) or `postgresql+psycopg://…`.
 
-    `head_file` is where the head of its seals is kept too, beside an embedded store's own (see heads.py).
+    `head_file` is where the head of its seals is kept too, beside an embedded store's own (see seals.py).
 
     Connects on first use. Raises ConfigError for another kind of URL, StoreError when the directory cannot be made.
     """

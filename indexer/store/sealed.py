@@ -166,7 +166,7 @@ STATES = tuple(
 
 
 PART_ROWS = 100_000  # rows that are read at once; a run of more is sealed in parts, one for each series
-NAMED_RUNS = 1_000  # of more, the runs of the whole table are counted
+NAMED_RUNS = 1_000  # at most in one statement; of more, the runs of the whole table are counted
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(29)
 HASH = 32
@@ -208,7 +208,7 @@ def _parts(store: Store, table: Sealed, only: Collection[int] | None) -> Iterato
     some: list[int] = []
     room = PART_ROWS
     for run, rows in [*runs, (0, PART_ROWS)]:
-        if some and rows > room:
+        if some and (rows > room or len(some) >= NAMED_RUNS):  # a statement has room for few parameters
             yield from _by_run(table, read_columns(store, _query(store, table).where(number.in_(some))))
             some, room = [], PART_ROWS
         if rows > PART_ROWS and "time" in table.key:

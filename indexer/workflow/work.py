@@ -153,7 +153,7 @@ def _compute_alone(settings: Settings) -> UpdateReport:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Store]:
-    store = open_store(settings.store_url)
+    store = open_store(settings.store_url, head_file=settings.head_in_use)
     try:
         store.migrate()
         yield store
@@ -196,7 +196,7 @@ def computed(
         progress=progress,
         rules=load_rules(registry, folder=settings.methodology_dir),
         rebuild=rebuild,
-        beside=partial(_beside, _compute_alone, settings) if beside and has_many_bars(store) else None,
+        beside=partial(_beside, _compute_alone, settings) if beside and not rebuild and has_many_bars(store) else None,
     )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from onchain.chains import Chain, instant_s, load_chains
@@ -154,8 +155,8 @@ async def _pools(
     except OnchainError as error:
         return [replace(check, reason=str(error))]
 
-    async def figures(price: Awaitable[PoolPrice]) -> Mapping[str, Any]:
-        got = await price
+    async def figures(read: Callable[[], Awaitable[PoolPrice]]) -> Mapping[str, Any]:
+        got = await read()
         usd = quotes[got.quote]
         return {
             "price_usd": got.price * usd,
@@ -165,9 +166,11 @@ async def _pools(
             "pin": pin,
         }
 
-    spots = [(replace(check, kind="univ2_spot", address=a), read_reserves(pool, pin, a, base=base)) for a in pairs]
-    means = [(replace(check, address=address), read_twap(pool, pin, address, base=base)) for address in pools]
-    return [await _held(here, figures(price)) for here, price in (*spots, *means)]
+    spots = [
+        (replace(check, kind="univ2_spot", address=a), partial(read_reserves, pool, pin, a, base=base)) for a in pairs
+    ]
+    means = [(replace(check, address=a), partial(read_twap, pool, pin, a, base=base)) for a in pools]
+    return [await _held(here, figures(read)) for here, read in (*spots, *means)]
 
 
 async def _feed(pinner: Pinner, feed: Feed, *, at: int | None) -> Mapping[str, Any]:
