@@ -40,7 +40,7 @@ def build_tarball(out: Path, *, tools: Path | None = None) -> None:
         if tools is None:
             _run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", folder=folder)
         else:
-            (folder / "node_modules").symlink_to(tools)
+            (folder / "node_modules").symlink_to(tools.resolve())
         _run("npm", "run", "--silent", "types", folder=folder)
         _run("npm", "pack", "--silent", "--pack-destination", str(out.resolve()), folder=folder)
 

@@ -171,6 +171,10 @@ def calendar_version(*, exchange: str = NEW_YORK) -> str:
     """`XNYS exchange_calendars 4.13.2`: session rules change, so a result states whose it used."""
     if exchange == NEW_YORK:
         return f"{exchange} {_shipped()['source']}"
+    return _library_version(exchange)
+
+
+def _library_version(exchange: str) -> str:
     from importlib.metadata import version
 
     return f"{exchange} exchange_calendars {version('exchange_calendars')}"
@@ -197,7 +201,7 @@ def _of_library(start: date, end: date, *, exchange: str) -> Sessions:
         for nanos in (calendar.opens_nanos, calendar.closes_nanos)
     )
     dates = tuple(stamp.date() for stamp in labels[first:last])
-    return Sessions(dates, closes, calendar_version(exchange=exchange), opens, str(calendar.tz))
+    return Sessions(dates, closes, _library_version(exchange), opens, str(calendar.tz))
 
 
 @lru_cache(maxsize=32)

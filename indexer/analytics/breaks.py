@@ -100,6 +100,8 @@ def sup_f(x: ArrayLike, y: ArrayLike, *, edge: int | None = None) -> SupF:
     apart = _split_ssr(design, target, splits=splits)
     with np.errstate(invalid="ignore", divide="ignore"):
         path = (whole.ssr - apart) / k / (apart / (n - 2 * k))
+    if np.isnan(path).all():
+        return SupF(n, k, reason=STILL)
     best = int(np.nanargmax(path))
     wald, critical = float(path[best]) * k, SUP_WALD_CRITICAL.get(k, ())
     passed = [level for level, value in zip(SIGNIFICANCE, critical, strict=bool(critical)) if wald > value]

@@ -211,11 +211,16 @@ def ranked(tried: Sequence[Tried], by: str) -> list[Tried]:
 def as_table(tried: Sequence[Tried]) -> list[dict[str, Any]]:
     """One flat row for each combination, for a table or Parquet."""
     names = list(Result.__dataclass_fields__)
+    kinds: dict[str, set[type]] = {}
+    for trial in tried:
+        for place, value in trial.values.items():
+            kinds.setdefault(place, set()).add(float if type(value) is int else type(value))
+    mixed = {place for place, types in kinds.items() if len(types) > 1}
     return [
         {
             "rank": trial.rank,
             "number": trial.number,
-            **{f"rule.{place}": _shown(value) for place, value in trial.values.items()},
+            **{f"rule.{place}": _shown(value, mixed=place in mixed) for place, value in trial.values.items()},
             **(dict.fromkeys(names) if trial.result is None else asdict(trial.result)),
             "hash": trial.hash,
             "problem": trial.problem,
@@ -224,5 +229,6 @@ def as_table(tried: Sequence[Tried]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else str(value)
+def _shown(value: Any, *, mixed: bool) -> Any:
+    """A value as a column takes it: values of several kinds at one place are words."""
+    return value if not mixed and isinstance(value, str | int | float | bool) else str(value)

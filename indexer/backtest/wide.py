@@ -56,7 +56,9 @@ def run_wide(
     with _client(cluster, workers=min(workers or 1, total)) as client:
         results = _spread(client, work, pieces, progress=progress)
     if repr(results[:1]) != repr(first):
-        raise InputError(f"the cluster {cluster} computes other numbers; give it the versions of this program")
+        raise InputError(
+            f"the cluster {cluster or 'of this machine'} computes other numbers; give it the versions of this program"
+        )
     return results
 
 
@@ -102,7 +104,9 @@ def _client(address: str, *, workers: int) -> Iterator[Client]:
         try:
             client = Client(local or address, timeout=REACHED_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as cause:
-            raise InputError(f"no cluster at {address} ({cause}); start one by `dask scheduler`") from None
+            raise InputError(
+                f"no cluster at {address or 'this machine'} ({cause}); start one by `dask scheduler`"
+            ) from None
         stack.enter_context(client)
         stack.enter_context(client.as_current())
         yield client

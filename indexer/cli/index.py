@@ -8,7 +8,19 @@ from urllib.parse import quote
 
 import typer
 
-from indexer.cli.command import Answer, At, IndexId, IndexOption, instant_us, opened, progress, say, table, table_of
+from indexer.cli.command import (
+    Answer,
+    AsOf,
+    At,
+    IndexId,
+    IndexOption,
+    instant_us,
+    opened,
+    progress,
+    say,
+    table,
+    table_of,
+)
 from indexer.errors import InputError, NotFoundError
 from indexer.times import INTERVAL_US, iso
 
@@ -78,11 +90,11 @@ def constituents(
     return Answer(answer, lambda: table_of(answer["data"], columns, title=title))
 
 
-def performance(index: IndexId = "deai") -> Answer:
+def performance(index: IndexId = "deai", *, as_of: AsOf = None) -> Answer:
     """Show returns, risk and calendar months of an index or token. Example: deai performance deai"""
     from indexer.studies.performance import study_performance
 
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         study = study_performance(store, index)
     return Answer(study, lambda: _show_performance(study), wire=True)
 
@@ -168,11 +180,12 @@ def fundamentals(
     *,
     at: At = None,
     days: Annotated[int, typer.Option(min=1, help="Days of history of the index's figures (with --json).")] = 1,
+    as_of: AsOf = None,
 ) -> Answer:
     """Show what the networks of an index earn, issue and stake. Example: deai fundamentals deai"""
     from indexer.studies.fundamentals import study_fundamentals
 
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         study = study_fundamentals(store, index, at_us=instant_us(at), days=days)
     return Answer(study, lambda: _show_fundamentals(study), wire=True)
 

@@ -17,7 +17,7 @@ from indexer.arrays import I64
 from indexer.client.models import Levels
 from indexer.engine.level import compute_index
 from indexer.engine.market import STATUS_NAMES, Line, Market, Status, SupplyHistory, SupplySource
-from indexer.errors import InputError
+from indexer.errors import InputError, NotEnoughDataError
 from indexer.methodology.load import load_methodology, shipped
 from indexer.methodology.spec import BY_CAP, Methodology, Scheme
 from indexer.times import DAY_US, INTERVAL_US, to_us
@@ -52,6 +52,8 @@ def compute_levels(
     rules = _methodology(methodology)
     table = _frame(prices, what="prices", times=times, assets=assets)
     times_us, names = table.index.to_numpy(), list(table.columns)
+    if not names or not len(times_us):
+        raise NotEnoughDataError(f"prices has no {'rows' if names else 'columns'}")
     if supply is None:
         _need_no_supply(rules, len(names))
     if volume_usd is None:
@@ -87,7 +89,7 @@ def _levels(market: Market, rules: Methodology) -> Levels:
 
 
 def _market(table: pd.DataFrame, traded: pd.DataFrame, lines: tuple[Line, ...]) -> Market:
-    prices = table.to_numpy()
+    prices = np.ascontiguousarray(table.to_numpy())
     return Market(
         times_us=table.index.to_numpy(),
         prices=prices,
@@ -128,7 +130,10 @@ def _frame(data: Any, *, what: str, times: Any = None, assets: Sequence[str] | N
     values, times_us = np.ascontiguousarray(data, np.float64), _us(times, what)
     if values.shape != (len(times_us), len(assets)):
         raise InputError(f"{what} has shape {values.shape}; {len(times_us)} times and {len(assets)} assets")
-    return pd.DataFrame(values, index=times_us, columns=list(map(str, assets)))
+    names = list(map(str, assets))
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{what} has two columns of {', '.join(twice)}")
+    return pd.DataFrame(values, index=times_us, columns=names)
 
 
 def _us(times: Any, what: str) -> I64:

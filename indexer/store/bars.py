@@ -151,12 +151,12 @@ def write_benchmark_bars(store: Store, run_id: int, bars: BenchmarkColumns) -> W
 
 
 def read_coverage(store: Store) -> dict[str, tuple[int, int, int]]:
-    """First and last instant and number of daily closes, by benchmark symbol; those without closes are absent."""
+    """First and last instant and number of daily closes, by benchmark symbol, as known; those without are absent."""
     time = col(BenchmarkBar.time)
     query = (
         select(col(Benchmark.symbol), func.min(time), func.max(time), func.count(time.distinct()))
         .join(BenchmarkBar, col(BenchmarkBar.benchmark_id) == col(Benchmark.id))
-        .where(col(BenchmarkBar.interval) == "1d")
+        .where(col(BenchmarkBar.interval) == "1d", *known_by(BenchmarkBar, store.as_of_us))
         .group_by(col(Benchmark.symbol))
     )
     with store.reading() as connection:

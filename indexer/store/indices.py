@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from indexer.errors import NotFoundError, did_you_mean
 from indexer.store.bulk import upsert
@@ -13,14 +14,34 @@ from indexer.store.db import Store
 from indexer.store.rows import IndexRow, MethodologyRow, NoteRow, as_row, as_values
 from indexer.store.runs import latest
 from indexer.store.tables import IndexInfo, MethodologyVersion, ReviewNote
+from indexer.times import from_us
 
 
 def read_indices(store: Store, index_id: str | None = None) -> list[IndexRow]:
-    """Every index, by id; or the one of an id."""
+    """Every index, by id; or the one of an id. In a store as it was known: by the rules that were known then."""
     query = select(IndexInfo, MethodologyVersion).join(MethodologyVersion).order_by(col(IndexInfo.id))
     query = query if index_id is None else query.where(IndexInfo.id == index_id)
-    rows = store.all(query)
-    return [as_row(IndexRow, index, version=rules.version, hash=rules.hash) for index, rules in rows]
+    with store.session() as session:
+        rows = session.exec(query).all()
+        return [_as_known(session, index, rules, store.as_of_us) for index, rules in rows]
+
+
+def _as_known(session: Session, index: IndexInfo, rules: MethodologyVersion, as_of_us: int | None) -> IndexRow:
+    known = known_rules(session, index.id, as_of_us) or rules
+    told = {} if known.id == rules.id else tomllib.loads(known.text)
+    named = {name: told.get(name, getattr(index, name)) for name in ("name", "description")}
+    return as_row(IndexRow, index, methodology_id=known.id, version=known.version, hash=known.hash, **named)
+
+
+def known_rules(session: Session, index_id: str, as_of_us: int | None) -> MethodologyVersion | None:
+    """The present rules of an index; with an instant the newest that had been loaded then, or else the first ones."""
+    if as_of_us is None:
+        index = session.get(IndexInfo, index_id)
+        return None if index is None else session.get(MethodologyVersion, index.methodology_id)
+    loaded, number = col(MethodologyVersion.loaded_at), col(MethodologyVersion.id)
+    query = select(MethodologyVersion).where(MethodologyVersion.index_id == index_id)
+    known = query.where(loaded <= from_us(as_of_us)).order_by(loaded.desc(), number.desc()).limit(1)
+    return session.exec(known).first() or session.exec(query.order_by(loaded, number).limit(1)).first()
 
 
 def read_index(store: Store, index_id: str) -> IndexRow:

@@ -162,7 +162,7 @@ def rated_assets(store: Store) -> set[int]:
 def _newest(store: Store, slug: str, *, at_us: int) -> Rate | None:
     with store.session() as session:
         number = session.exec(select_models(Asset.id).where(Asset.slug == slug)).first()
-        return None if number is None else rate_at(session, number, at_us=int(at_us))
+        return None if number is None else rate_at(session, number, at_us=int(at_us), as_of_us=store.as_of_us)
 
 
 def read_quotes(

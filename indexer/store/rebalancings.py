@@ -23,11 +23,11 @@ from indexer.methodology.load import load_methodology
 from indexer.store.assets import asset_id, asset_ids
 from indexer.store.columnar import fields
 from indexer.store.db import Store
-from indexer.store.indices import read_index
+from indexer.store.indices import known_rules, read_index
 from indexer.store.rates import rate_at
 from indexer.store.rows import ConstituentRow, MembershipRow, RebalancingItemRow, RebalancingRow, Written, as_row
 from indexer.store.runs import latest
-from indexer.store.tables import Asset, IndexInfo, Membership, MethodologyVersion, Rebalancing, RebalancingItem
+from indexer.store.tables import Asset, Membership, Rebalancing, RebalancingItem
 from indexer.times import DAY_US, from_us, iso, to_us
 
 HEAD = ("reference_at", "methodology_id", "level", "divisor_before", "divisor_after", "turnover", "withdrawn")
@@ -68,7 +68,7 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
     With `as_of_us`: by what was known then. A weight is None unless every constituent has a rate at or before the
     instant. Raises NotFoundError for an unknown index, or an instant before its base.
     """
-    index = read_index(store, index_id)
+    read_index(store, index_id)
     as_of_us = store.as_of_us if as_of_us is None else as_of_us
     heads = select(Rebalancing).where(
         Rebalancing.index_id == index_id,
@@ -86,7 +86,7 @@ def read_constituents(store: Store, index_id: str, at_us: int, *, as_of_us: int 
             .where(RebalancingItem.rebalancing_id == head.id, RebalancingItem.units_after > 0)
             .order_by(col(RebalancingItem.weight_target).desc(), col(Asset.slug))
         )
-        windows = _windows_of(session, index.methodology_id)
+        windows = _windows_of(session, index_id, as_of_us)
         rows = [(asset, item, _rate(session, asset, at_us, as_of_us, windows)) for asset, item in session.exec(held)]
     values = [item.units_after * rate[0] if rate else None for _, item, rate in rows]
     total = sum(value for value in values if value is not None) if None not in values else None
@@ -199,8 +199,8 @@ Windows = tuple[tuple[int, int], ...]
 def read_line_rate(store: Store, slug: str, at_us: int, *, rules_of: str) -> float | None:
     """The last rate of a line at or before an instant that the rules of an index take; None where there is none."""
     with store.session() as session:
-        index, line = session.get(IndexInfo, rules_of), session.exec(select(Asset).where(Asset.slug == slug)).first()
-        windows = () if index is None else _windows_of(session, index.methodology_id)
+        line = session.exec(select(Asset).where(Asset.slug == slug)).first()
+        windows = _windows_of(session, rules_of, store.as_of_us)
         rate = None if line is None else _rate(session, line, at_us, store.as_of_us, windows)
     return None if rate is None else rate[0]
 
@@ -208,13 +208,12 @@ def read_line_rate(store: Store, slug: str, at_us: int, *, rules_of: str) -> flo
 def read_perpetual_windows(store: Store, index_id: str) -> Windows | None:
     """The windows in which the rules of an index let a perpetual stand in; none for an index that is not there."""
     with store.session() as session:
-        index = session.get(IndexInfo, index_id)
-        return () if index is None else _windows_of(session, index.methodology_id)
+        return _windows_of(session, index_id, store.as_of_us)
 
 
-def _windows_of(session: Session, methodology_id: int | None) -> Windows | None:
-    rules = session.get(MethodologyVersion, methodology_id)
-    return None if rules is None else _windows(rules.text)
+def _windows_of(session: Session, index_id: str, as_of_us: int | None) -> Windows | None:
+    rules = known_rules(session, index_id, as_of_us)
+    return () if rules is None else _windows(rules.text)
 
 
 @lru_cache(maxsize=64)

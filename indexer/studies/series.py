@@ -359,8 +359,8 @@ def make_frame(store: Store, subject: Series, benchmarks: Sequence[Series], *, c
 
 
 def sampling(store: Store, models: Iterable[Sequence[Series]], *, clock: str) -> I64 | None:
-    """The instants at which a clock may read a subject beside any of these benchmarks; None where at every hour."""
-    if clock in HOURLY_CLOCKS:
+    """The instants at which a clock may read a subject beside any of these benchmarks; None where at any hour."""
+    if clock in (*HOURLY_CLOCKS, Clock.DATE_JOIN):
         return None
     leads = (_lead(benchmarks) for benchmarks in models)
     return np.unique(np.concatenate([_instants(store, lead, clock=clock, subject=lead)[0] for lead in leads]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from eventful import eventful
-from worlds import prices
+from worlds import live, prices
 
 from indexer.administration.documents import (
     difference,
@@ -27,8 +27,9 @@ from indexer.methodology.load import load_methodology, shipped
 from indexer.methodology.policy import load_policy
 from indexer.registry import load_registry
 from indexer.store.administration import read_announcements
-from indexer.store.indices import read_methodologies
+from indexer.store.indices import read_indices, read_methodologies, write_index, write_methodology
 from indexer.studies.report.blocks import Heading, Picture, Text, as_html, as_text
+from indexer.studies.report.page import write_report
 from indexer.studies.report.pdf import as_pdf
 from indexer.times import to_us
 
@@ -221,3 +222,17 @@ def test_a_factsheet_is_a_pdf_without_any_browser(made, tmp_path):
         made.store, Settings(), index_id="small", kind="statement", path=tmp_path / "s.html", now=made.now
     )
     assert (tmp_path / "s.html").stat().st_size == size
+
+
+def test_a_version_registered_later_changes_no_report_of_before(tmp_path):
+    made = live(tmp_path, 24 * 80)
+    index_id = read_indices(made.store)[0].id
+    text = read_methodologies(made.store, index_id)[0].text
+    known = made.store.as_known(to_us(made.now))
+    write_report(known, index_id, period="week", path=tmp_path / "a.html")
+    later = {"version": "9", "hash": "f" * 64, "text_": text, "loaded_at": made.now + timedelta(days=1)}
+    number = write_methodology(made.store, index_id=index_id, **later)
+    write_index(made.store, index_id=index_id, name="New", description="", methodology_id=number)
+    write_report(known, index_id, period="week", path=tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert read_indices(made.store)[0].version == "9" != read_indices(known)[0].version

@@ -155,6 +155,12 @@ def test_the_path_ends_at_the_windows_car(store):
     assert path.step.tolist() == list(range(-5, 21))
 
 
+def test_a_join_by_date_reads_siblings_and_members_too(store):
+    found = study_event(store, "deai", "deepseek", models=[["QQQ"]], clock="date_join")
+    assert {row.subject for row in found.indices if row.n_estimation > 100} >= {"deai", "deai-ew"}
+    assert sum(member.n_estimation > 100 for member in found.members[0].members) >= 10
+
+
 def test_by_the_hour_against_btc_from_the_events_begin_to_its_end(store):
     found = study_event(store, "deai", "deepseek", models=[["btc"]], clock="hourly_utc", estimation=720)
     assert iso(found.interval_end_us) == "2025-01-26T20:00:00Z"

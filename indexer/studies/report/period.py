@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from indexer.engine.market import Status
-from indexer.errors import DeaiError, InputError, NotEnoughDataError, did_you_mean
+from indexer.errors import InputError, NotEnoughDataError, NotFoundError, did_you_mean
 from indexer.store.db import Store
 from indexer.store.indices import read_index
 from indexer.store.levels import read_levels
@@ -70,7 +70,7 @@ def period_document(
     blocks: list[Block] = [Text("SIMULATED: prices of this index are invented.", "warn")] if index.simulated else []
     blocks += [*_levels(store, own, study), Heading("Who moved the index"), *_members(store, study)]
     progress(2, 3)
-    blocks += [Heading("Relation to equities and BTC"), *_betas(store, index_id, end_us)]
+    blocks += [Heading("Relation to equities and BTC"), *_betas(store, index_id, own, end_us)]
     blocks += [Heading("Drawdown"), *_drawdowns(store, index_id, end_us), Heading("How it was made")]
     known = "all that is stored" if store.as_of_us is None else f"what was stored by {moment(store.as_of_us)}"
     origin = f"Index {index.id}, methodology {index.version}, hash {index.hash[:16]}."
@@ -90,6 +90,10 @@ def _levels(store: Store, own: Series, study: AttributionStudy) -> list[Block]:
         )
     low, high = int(np.argmin(values)), int(np.argmax(values))
     ends = f"from {number(float(values[0]), 1)} to {number(float(values[-1]), 1)}"
+    change, without = percent(study.published, 2), ""
+    if study.impaired_steps:  # the levels of the sentence, and what the contributions below add up to
+        without = f"{change} without the steps left out"
+        change = percent(float(values[-1] / values[0]) - 1.0, 2)
     rows = read_levels(store, own.name, start_us=study.start_us, end_us=study.end_us + 1, step_us=DAY_US)
     changes = [None, *(rows.levels[1:] / rows.levels[:-1] - 1.0).tolist()]
     table = tuple(
@@ -99,10 +103,10 @@ def _levels(store: Store, own: Series, study: AttributionStudy) -> list[Block]:
         )
     )
     return [
-        Text(f"{own.name} went {ends}, {percent(study.published, 2)}.", "lead"),
+        Text(f"{own.name} went {ends}, {change}.", "lead"),
         Cards(
             (
-                ("change", percent(study.published, 2), ""),
+                ("change", change, without),
                 ("high", number(float(values[high]), 1), moment(int(times[high]))),
                 ("low", number(float(values[low]), 1), moment(int(times[low]))),
             )
@@ -137,7 +141,8 @@ def _members(store: Store, study: AttributionStudy) -> list[Block]:
         Table(("token", "sub-sector", "weight before", "weight after", "own return", "contribution"), rows),
         Table(("sub-sector", "contribution"), tuple((n, percent(v, 2)) for n, v in study.sub_sectors.items())),
         Text(
-            "Contributions add up to the change, linked by Cariño's factors; own returns are of the time held.", "note"
+            "Contributions add up to the change, steps left out apart, by Cariño's factors; own returns: while held.",
+            "note",
         ),
         Bullets(tuple(words) or ("No change of units in the period.",)),
     ]
@@ -147,12 +152,12 @@ def _weights(store: Store, index_id: str, at_us: int) -> dict[str, float | None]
     return {row.asset: row.weight for row in read_constituents(store, index_id, at_us)}
 
 
-def _betas(store: Store, index_id: str, end_us: int) -> list[Block]:
+def _betas(store: Store, index_id: str, own: Series, end_us: int) -> list[Block]:
     rows = []
     for name in AGAINST:
         try:
-            beta = index_beta(store, index_id, name, end_us=end_us - 1)
-        except DeaiError as error:
+            beta = index_beta(store, index_id, name, end_us=end_us - 1, own=own)
+        except (NotFoundError, NotEnoughDataError) as error:
             rows.append((name.upper(), NOTHING, NOTHING, NOTHING, NOTHING, str(error)))
             continue
         fit = beta.estimate
