@@ -192,13 +192,14 @@ async def _oversee(app: FastAPI, watchers: list[asyncio.Task[None]]) -> None:
 
 
 def end_streams(app: FastAPI) -> None:
-    """Ends the streams of an application and of those mounted in it, so that a server can stop at once.
+    """Ends the streams and backtests of an application and of those mounted in it, so that a server can stop at once.
 
     Call it in the server's event loop or from a signal handler of its thread, before the server waits for its
     connections: a stream ends only with its client otherwise.
     """
     for services in _with_mounted(app):
         services.hub.close()
+        services.backtests.close()
 
 
 def _with_mounted(app: FastAPI) -> list[Services]:

@@ -5,18 +5,23 @@ A few may wait for their turn; more are told to come again.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
 from indexer.errors import BusyError
+from indexer.workflow import end_with_parent
 
 T = TypeVar("T")
+# Ctrl-C is for the server, which ends this process.
+ALONE = partial(end_with_parent, ignored=(signal.SIGINT,))
 
 
 class Beside:
@@ -36,14 +41,21 @@ class Beside:
     def run(self, work: Callable[..., T], *args: object) -> T:
         """What a function of a module gives there. Raises what it raises, or BusyError when it is late."""
         with self.turn():
+            pool, future = self._submit(work, *args)
             try:
-                return self._submit(work, *args).result(timeout=self.within_s)
-            except (BrokenProcessPool, CancelledError, LateError):
-                self.close()  # the next work has a process of its own
-                raise BusyError(f"The {self.noun} was not ready in time; ask again in a few seconds") from None
+                return future.result(timeout=self.within_s)
+            except LateError:
+                if future.done():  # the work's own
+                    raise
+                self._end(pool)  # the next work has a process of its own
+                late = f"The {self.noun} was not ready within {self.within_s:g} s; ask for less, or again later"
+                raise BusyError(late) from None
+            except (BrokenProcessPool, CancelledError):
+                self._end(pool)
+                raise BusyError(f"The process of the {self.noun} ended before it was done; ask again") from None
             finally:
                 if self.once:
-                    self.close()
+                    self._end(pool)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -57,18 +69,23 @@ class Beside:
 
     def close(self) -> None:
         """Ends the process, in the middle of its work too: what hangs would be waited for without end."""
-        with self._guard:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            for process in list((pool._processes or {}).values()):  # `kill_workers` comes with Python 3.14
-                process.kill()
-            pool.shutdown(wait=True, cancel_futures=True)
+        if (pool := self._pool) is not None:
+            self._end(pool)
 
-    def _submit(self, work: Callable[..., T], *args: object) -> Future[T]:
+    def _end(self, pool: ProcessPoolExecutor) -> None:
+        with self._guard:
+            if self._pool is not pool:  # another thread has ended it, and may have begun the next one
+                return
+            self._pool = None
+        for process in list((pool._processes or {}).values()):  # `kill_workers` comes with Python 3.14
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, work: Callable[..., T], *args: object) -> tuple[ProcessPoolExecutor, Future[T]]:
         with self._guard:  # or another thread could close the pool before it takes the work
             if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            return self._pool.submit(work, *args)
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=ALONE)
+            return self._pool, self._pool.submit(work, *args)
 
 
 def as_png(svg: bytes, scale: float) -> bytes:

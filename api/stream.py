@@ -309,8 +309,10 @@ async def look(services: Services) -> Dropped | None:
     version = await asyncio.to_thread(read_version, services.store)
     if version == services.cache.version:
         return None
-    oldest_us = await asyncio.to_thread(oldest_change, services.store)
-    closed = oldest_us is not None and oldest_us >= to_us(services.clock()) - CLOSED_US
+    now, closed = services.clock(), any(answer.closed for answer in services.cache.answers.values())
+    if closed:
+        oldest_us = await asyncio.to_thread(oldest_change, services.store, now)
+        closed = oldest_us is not None and oldest_us >= to_us(now) - CLOSED_US
     dropped = services.cache.publish(version, closed=closed)
     for message in await asyncio.to_thread(_newest, services.store, list(services.hub.boxes)):
         services.hub.publish(*message)

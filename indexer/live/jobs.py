@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.errors import SourceUnavailable
 from indexer.live import benchmarks, crosscheck, fixing, history, listings, measures, supply
 from indexer.live.audit import pack_answers
-from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day, read_events_of_days
+from indexer.live.chain.activity import KIND, owed_days, read_activity_of_day, read_events
 from indexer.live.chain.configured import is_on
 from indexer.live.chain.prices import check_prices
 from indexer.live.chain.recheck import recheck_first
@@ -139,11 +139,12 @@ def chain_scheduler(
 def onchain_jobs(live: Live, *, transfers: bool, progress: Progress | None = None) -> list[Job]:
     """The jobs that read chains, in the order of work; those of `transfers` cost thousands of requests a day."""
     reading = partial(activity, live, progress=progress)
+    counted = any(token.events for token in live.tokens.values())
     jobs = (
         (True, Job(SUPPLY, 6 * HOUR, 5 * MINUTE, partial(supplies, live))),
         (True, Job(PRICES, 6 * HOUR, 35 * MINUTE, partial(prices, live))),
         (Dataset.USAGE in _datasets(live), Job(measures.USAGE, DAY, 3 * HOUR, partial(measures.read_usage, live))),
-        (any(token.events for token in live.tokens.values()), Job(EVENTS, DAY, 50 * MINUTE, partial(events, live))),
+        (counted, Job(EVENTS, DAY, 50 * MINUTE, with_rest(live, read_events))),
         (transfers, Job(ACTIVITY, DAY, 40 * MINUTE, reading, singly=7)),
     )
     return [job for wanted, job in jobs if wanted]
@@ -165,11 +166,6 @@ def prices(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
     """Hold pool and oracle prices against our rates; the counts."""
     checks, unpriced = check_prices(live, run_id)
     return {"checks": len(checks), "beyond": sum(check.beyond for check in checks), "without_rate": len(unpriced)}
-
-
-def events(live: Live, due: datetime, run_id: int) -> Mapping[str, Any]:
-    """Sum what contracts' logs say of the day that ended at `due`; the counts."""
-    return read_events_of_days(live, run_id, due=due)
 
 
 def activity(live: Live, due: datetime, run_id: int, *, progress: Progress | None = None) -> Mapping[str, Any]:

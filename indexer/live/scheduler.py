@@ -22,6 +22,7 @@ import structlog
 from indexer.errors import DeaiError, SourceUnavailable, Stopped
 from indexer.store.db import Store
 from indexer.store.runs import (
+    COMPUTING,
     close_gone_runs,
     enter_covered,
     finish_run,
@@ -141,7 +142,8 @@ class Scheduler:
         """Do what is due, if this process is or becomes the leader; the number of instants done."""
         leads = (self._watch is None or self._watch.believes()) and self._take()
         if leads and not self._leads:  # nobody else does this work, so who began it is gone
-            close_gone_runs(self.store, [job.name for job in self.jobs], now=self.clock())
+            kinds = [*(job.name for job in self.jobs), *([COMPUTING] if self._afterwards else [])]
+            close_gone_runs(self.store, kinds, now=self.clock())
         self._leads = leads
         if not leads:
             return 0

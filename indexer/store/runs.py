@@ -101,9 +101,10 @@ def finish_run(
 
 
 def close_gone_runs(store: Store, kinds: Sequence[str], *, now: datetime) -> None:
-    """Closes as failed what processes that are gone left running: runs of `kinds`, whose one worker the caller is, and
-    whatever has been running for a day."""
-    ours = col(Run.kind).in_(kinds) | (col(Run.started_at) < now - NOT_YET) & col(Run.kind).not_in((CLOCK, FIRST_FILL))
+    """Closes as failed what processes that are gone left running: of `kinds`, whose one worker the caller is, what was
+    due (what somebody began by hand may be at work), updates where they are among these, and what has run for a day."""
+    ours = col(Run.kind).in_(kinds) & (col(Run.due_at).is_not(None) | (col(Run.kind) == COMPUTING))
+    ours |= (col(Run.started_at) < now - NOT_YET) & col(Run.kind).not_in((CLOCK, FIRST_FILL, HISTORY))
     with store.writing_session(log=True) as session:
         for run in session.exec(select(Run).where(Run.outcome == RUNNING, ours)):
             error = {"error": f"its process ended before the work was done; noticed at {now:%Y-%m-%d %H:%M} UTC"}
@@ -241,10 +242,10 @@ def read_version(store: Store) -> str:
     return store.all(select(DataVersion.token))[0]
 
 
-def oldest_change(store: Store) -> int | None:
+def oldest_change(store: Store, now: datetime) -> int | None:
     """The earliest instant (us) of a bar, rate, level or close that runs of the log's last two hours wrote, or None."""
     with store.session() as session:
-        newest = session.exec(select(func.max(Run.finished_at))).one()
+        newest = session.exec(select(func.max(Run.finished_at)).where(col(Run.finished_at) <= now)).one()
         ended = col(Run.finished_at)
         runs = select(Run.id).where(ended.is_(None) | (ended >= newest - RECENT) if newest else ended.is_(None))
         earliest = [

@@ -26,7 +26,7 @@ from indexer.store.bulk import copy_rows
 from indexer.store.db import Store
 from indexer.store.indices import read_methodologies
 from indexer.store.rows import RunRow
-from indexer.store.runs import finish_run, forgotten_before, read_runs, runs_with_rows, start_run
+from indexer.store.runs import COMPUTING, DONE, finish_run, forgotten_before, read_runs, runs_with_rows, start_run
 from indexer.store.sealed import MISSING, RUNS, Sealed, digest_of, read_runs_of
 from indexer.store.seals import INSTANTS
 from indexer.store.tables import (
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from onchain.tokens import Token
 
 MOST = 20
-DONE, UPDATE = "done", "update"
 FACTS = (Bar, BenchmarkBar, Supply, Rate, Metric)
 KNOWN = (Asset, Listing, Benchmark, Override)  # what rows refer to, and decisions of people: taken over
 WORDS = {FILE: "file", RECORD: "record"}
@@ -129,7 +128,7 @@ def replay(
         problems=[text for _, text in damaged],
     )
     for n, run in enumerate(runs, 1):
-        if run.kind != UPDATE:
+        if run.kind != COMPUTING:
             _facts_again(walk, run)
         elif updates and run.outcome == DONE and not run.detail.get("provisional"):  # their results are gone
             _update_again(walk, run)
@@ -236,7 +235,7 @@ def _update_again(walk: _Walk, run: RunRow) -> None:
 
 def _methodologies(store: Store, at: datetime, *, registry: Registry) -> dict[str, Methodology]:
     """The rules of every index as they were at an instant. A run's own new versions were loaded during it."""
-    runs = [to_us(one.started_at) for one in read_runs(store, kind=UPDATE)]
+    runs = [to_us(one.started_at) for one in read_runs(store, kind=COMPUTING)]
     later = min((one for one in runs if one > to_us(at)), default=2**62)
     return {
         row.index_id: load_methodology(row.text, source=f"{row.index_id} {row.version}", registry=registry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +38,7 @@ from indexer.store.db import Store, open_store
 from indexer.store.levels import has_levels
 from indexer.store.runs import first_fill_is_open
 from indexer.times import Clock, utc_now
+from indexer.workflow import end_with_parent
 
 CHAINS_AFTER_S = 60.0
 T = TypeVar("T")
@@ -117,22 +117,11 @@ def imported_beside(
 
 def _beside(work: Callable[..., T], *arguments: object) -> T:
     """What a function of this module gives in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent) as executor:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as executor:
         try:
             return executor.submit(work, *arguments).result()
         except BrokenProcessPool:
             raise StoreError("the work beside ended before it was done; start it again") from None
-
-
-def _end_with_parent() -> None:
-    """Let this process not outlive the one that it works for, which may be killed."""
-
-    def wait() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _import_alone(

@@ -342,7 +342,7 @@ async def confirmed(
         try:
             answers.append(await pool.on_any(lambda e: _with(e, ask), what=what, exclude=others, old=old))
         except (AllEndpointsFailed, RpcError) as error:
-            if len(answers) < 2:
+            if all(same(other, answers[0][1]) for _, other in answers):  # too few, but none against another
                 raise
             (first, a), (second, b) = answers[:2]
             raise DisagreementError(

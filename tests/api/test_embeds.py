@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -74,6 +76,19 @@ def test_a_drawing_that_takes_too_long_ends_for_all_who_wait(client: TestClient)
     pictures.within_s = 60.0
     assert pictures.run(as_png, picture, 1.0).startswith(b"\x89PNG")  # by a process of its own
     pictures.close()
+
+
+def test_a_process_beside_hears_no_ctrl_c_and_may_end_with_each_work() -> None:
+    stays, once = (Beside("work", waiting=1, within_s=60.0, once=ends) for ends in (False, True))
+    first = stays.run(os.getpid)
+    os.kill(first, signal.SIGINT)
+    assert stays.run(os.getpid) == first
+    stays.close()
+    first, second = (once.run(os.getpid) for _ in range(2))
+    assert len({first, second, os.getpid()}) == 3
+    for ended in (first, second):
+        with pytest.raises(ProcessLookupError):
+            os.kill(ended, 0)
 
 
 def test_pictures_have_a_short_list_of_scales_and_a_bound(client: TestClient) -> None:

@@ -256,18 +256,23 @@ def test_start_ticks_on_its_own_thread_and_stop_waits_for_it(store):
 
 def test_runs_of_a_process_that_is_gone_are_closed_by_who_takes_its_work_over(store):
     clock = HandClock(NOON)
+    kinds = [("fixing", 1, NOON), ("import", 1, None), ("import", 25, None), ("first-fill", 30, None)]
+    kinds += [("fixing", 2, None), ("update", 1, None)]  # one by hand, and what only who computes afterwards closes
     began = [
-        (kind, start_run(store, kind=kind, key=f"{kind}:{hours}", now=NOON - timedelta(hours=hours)))
-        for kind, hours in (("fixing", 1), ("import", 1), ("import", 25), ("first-fill", 30))
+        (kind, start_run(store, kind=kind, key=f"{kind}:{hours}", now=NOON - timedelta(hours=hours), due_at=due))
+        for kind, hours, due in kinds
     ]
     write_progress(store, began[0][1], {"owed": ["fet"]})
-    Scheduler(store, [job([])], clock=clock).tick()
+    Scheduler(store, [job([])], clock=clock, holder="one").tick()
     runs = {run.id: run for run in read_runs(store)}
-    assert [runs[number].outcome for _, number in began] == ["failed", "running", "failed", "running"]
+    outcomes = ["failed", "running", "failed", "running", "running", "running"]
+    assert [runs[number].outcome for _, number in began] == outcomes
     assert runs[began[0][1]].detail["owed"] == ["fet"]
     assert runs[began[0][1]].detail["error"].startswith("its process ended before the work was done")
-    assert fact_runs_known(store)[1] == [began[1][1], began[3][1]]
+    assert fact_runs_known(store)[1] == [began[place][1] for place in (1, 3, 4)]
     assert set(fact_runs_after(store, 99, [], since_us=to_us(NOON))) >= {began[0][1]}, "what it left is looked at once"
+    Scheduler(store, [job([])], clock=clock, holder="one", afterwards=lambda: None).tick()
+    assert read_runs(store, kind="update", limit=1)[0].outcome == "failed"
     other = Scheduler(store, [job([])], clock=clock, holder="other")
     assert start_run(store, kind="fixing", key="fixing:now", now=NOON) and other.tick() == 0
     assert read_runs(store, kind="fixing", limit=1)[0].outcome == "running", "a stand-by closes nothing"

@@ -8,7 +8,7 @@ for with the next days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -246,21 +246,19 @@ def _note(live: Live, run_id: int, seen: list[NetworkActivity]) -> None:
         settle(live, run_id, kind, now, concerns=scope.__contains__)
 
 
-def read_events_of_days(live: Live, run_id: int, *, due: datetime) -> dict[str, int]:
+def read_events(live: Live, due: datetime, run_id: int, *, only: Collection[str] = ()) -> dict[str, Any]:
     """Sum what contracts' logs say of the day that ended at `due` (`EventSum`s of the rules), and of days owed; counts.
 
-    Owed are the last `BACK` days after the newest one stored. What could not be read of the last day is in the quality
-    log. Raises SourceUnavailable when that was all of it.
+    Days owed are those of the last `BACK`, after the first one stored, that some event lacks. What could not be read of
+    the last day is in the quality log and `owed`; `only` those are read where some are named.
     """
     assets = live.chosen()
     live.asset_ids()
-    slugs = {event: asset.slug for symbol, asset in assets.items() for event in live.tokens[symbol].events}
+    every = {event: asset.slug for symbol, asset in assets.items() for event in live.tokens[symbol].events}
+    slugs = {event: slug for event, slug in every.items() if not only or f"{slug} {event.metric}" in only}
     unread: dict[str, str] = {}
     written = Written()
-    newest = _newest_event(live, slugs, due)
-    for end in (due - back * DAY for back in reversed(range(BACK))):
-        if to_us(end) <= newest:
-            continue
+    for end in _days_without_events(live, slugs, due):
         readings = _read_events(live, list(slugs), end=end)
         evidence = {"end": iso(to_us(end)), "readings": [asdict(got) for _, got in readings]}
         keep_proof(live, run_id, evidence, what=f"activity by events to {iso(to_us(end))}")
@@ -273,21 +271,24 @@ def read_events_of_days(live: Live, run_id: int, *, due: datetime) -> dict[str, 
         written += write_metrics(live.store, run_id, series)
     subjects = {f"{slug} {event.metric}" for event, slug in slugs.items()}
     settle(live, run_id, EVENTS, unread, concerns=subjects.__contains__)
-    if len(unread) == len(subjects) > 0:
-        raise SourceUnavailable(f"no contract's logs could be read ({next(iter(unread.values()))})")
-    return {"events": len(subjects) - len(unread), "of": len(subjects), "metrics": written.new + written.revised}
+    metrics = written.new + written.revised
+    return {"events": len(subjects) - len(unread), "of": len(subjects), "metrics": metrics, "owed": sorted(unread)}
 
 
-def _newest_event(live: Live, slugs: Mapping[EventSum, str], due: datetime) -> int:
-    """The day up to which everything is stored; the day before `due` where nothing is."""
-    since, until = to_us(due - BACK * DAY), to_us(due)
-    known = [
-        max(int(time) for time in series.time_us)
+def _days_without_events(live: Live, slugs: Mapping[EventSum, str], due: datetime) -> list[datetime]:
+    """The ends of the days to read up to `due`, in order: it alone where nothing is stored."""
+    stored = [
+        {
+            int(time)
+            for series in read_metrics(live.store, subject=slug, name=event.metric, until_us=to_us(due) + 1)
+            if series.source == _source(event)
+            for time in series.time_us
+        }
         for event, slug in slugs.items()
-        for series in read_metrics(live.store, subject=slug, name=event.metric, since_us=since, until_us=until)
-        if series.source == _source(event)
     ]
-    return min(known, default=to_us(due - DAY))
+    first = min((min(days) for days in stored if days), default=to_us(due))
+    ends = [due - back * DAY for back in reversed(range(BACK))]
+    return [end for end in ends if to_us(end) >= first and any(to_us(end) not in days for days in stored)]
 
 
 def _read_events(live: Live, events: list[EventSum], *, end: datetime) -> list[tuple[EventSum, Reading]]:
