@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.cli.analysis import Benchmarks, End, show_notes
-from indexer.cli.command import Answer, instant_us, opened, say, table_of
+from indexer.cli.command import Answer, AsOf, instant_us, opened, say, table_of
 from indexer.errors import InputError
 from indexer.studies.report.blocks import percent
 from indexer.times import iso
@@ -71,6 +71,7 @@ def scenario(
     index: Annotated[str, typer.Option(help="Index id.")] = "deai",
     sessions: Annotated[int, typer.Option(min=20, help="Window in exchange sessions.")] = 250,
     end: End = None,
+    as_of: AsOf = None,
 ) -> Answer:
     """Show what a benchmark's move may do to an index, and how often such intervals have held.
 
@@ -79,7 +80,7 @@ def scenario(
     from indexer.studies.scenario import study_scenario
 
     supposed = [_move(text) for text in moves]
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         studies = [
             study_scenario(store, index, name, move, sessions=sessions, end_us=instant_us(end))
             for name, move in supposed
@@ -111,6 +112,7 @@ def hedge(
     index: Annotated[str, typer.Option(help="Index id.")] = "deai",
     sessions: Annotated[int, typer.Option(min=20, help="Window in exchange sessions.")] = 250,
     end: End = None,
+    as_of: AsOf = None,
 ) -> Answer:
     """Show how much to sell against a position in an index, and what such a hedge has removed out of sample.
 
@@ -118,7 +120,7 @@ def hedge(
     """
     from indexer.studies.scenario import study_hedge
 
-    with opened() as (store, _):
+    with opened(as_of) as (store, _):
         studies = [
             study_hedge(store, index, name, notional, sessions=sessions, end_us=instant_us(end))
             for name in instrument or ["QQQ", "MNQ"]
