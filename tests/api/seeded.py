@@ -201,8 +201,11 @@ def _benchmarks(store: Store, run: int, times: np.ndarray, closes: np.ndarray) -
     )
 
 
-def publish(store: Store, level: float, *, number: int = 0) -> None:
-    """One more level, as a scheduler of any process would write it; `number` counts them from 0."""
+def publish(store: Store, level: float, *, number: int = 0, ends: bool = True) -> int:
+    """One more level, as a scheduler of any process would write it, and its run; `number` counts them from 0.
+
+    Where it does not end, the level is there and the run is still at work.
+    """
     run = start_run(store, kind="update", key=f"hour:{number}", now=NOW)
     assert run is not None
     write_levels(
@@ -220,4 +223,6 @@ def publish(store: Store, level: float, *, number: int = 0) -> None:
         hash=[bytes(32)],
         published_at_us=to_us(NOW),
     )
-    finish_run(store, run, now=NOW)
+    if ends:
+        finish_run(store, run, now=NOW)
+    return run

@@ -24,6 +24,7 @@ from indexer.live.upstream import NO_SOURCES
 from indexer.store.administration import write_announcements
 from indexer.store.db import Store, open_store
 from indexer.store.rows import AnnouncementRow
+from indexer.store.runs import finish_run
 
 pytestmark = pytest.mark.browser
 PATHS = "return [...document.querySelectorAll('#chart path.line')].map((one) => one.getAttribute('d').length)"
@@ -402,6 +403,13 @@ def test_a_new_level_appears_without_asking(browser: Browser, own: Store) -> Non
         browser.open(f"{running.url}/indices/deai")
         publish(own, 1234.5)
         browser.wait("return document.getElementById('level').textContent === '1,234.50'")
+        number = publish(own, 1235.5, number=1, ends=False)
+        browser.open(f"{running.url}/indices/deai")  # told of a level by the stream before the answers kept have it
+        listen = "new EventSource('v1/indices/deai/stream').addEventListener('level', () => { window.told = true; })"
+        browser.run(listen)
+        browser.wait("return window.told")
+        finish_run(own, number, now=NOW)
+        browser.wait("return document.getElementById('level').textContent === '1,235.50'")
         browser.driver.get("about:blank")
 
 

@@ -155,7 +155,13 @@ async function start() {
     if (refresh) await look(refresh);
     else if (await appeared()) location.reload();
   };
-  if (known === "yes") follow(index, (latest) => { if (latest.time !== shown?.time || latest.revision !== shown?.revision) again(); }, "", refresh ? showLive : null);
+  // An event may be ahead of the kept answers: these change when the run that published it has ended.
+  const reach = async (latest, tries) => {
+    if (latest.time === shown?.time && latest.revision === shown?.revision) return;
+    await again();
+    if (tries && shown?.time < latest.time) setTimeout(reach, 500, latest, tries - 1);
+  };
+  if (known === "yes") follow(index, (latest) => reach(latest, 10), "", refresh ? showLive : null);
   setInterval(() => { if (!document.hidden) again(); }, LOOK_AGAIN_MS);
 }
 
